@@ -1,0 +1,112 @@
+// Package job is the protocol between the shim and a runner: what the runner is
+// told to run, which file descriptors it inherits, and what it reports back.
+//
+// Both sides live in the same binary but not in the same process, and the
+// runner's side holds hostile code, so the shim trusts nothing that it reads
+// here: see Control.
+package job
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Version of the protocol. A runner always comes from the same binary as the
+// shim that starts it, so a mismatch means a bug or a replaced file.
+const Version = 1
+
+// File descriptors that a runner inherits besides stdio. The launcher passes
+// them in this order; all but FDBinary are closed or marked close-on-exec by
+// the runner before it reads the module.
+const (
+	// FDBinary is a handle of the shim's own binary that cannot be used for
+	// writing. It exists so that /proc/self/fd/3 can be executed inside the
+	// container without a file in its rootfs.
+	FDBinary = 3
+	// FDControl is a connected unix stream socket to the shim: see Control.
+	FDControl = 4
+	// FDJob is a sealed memfd with the Job as JSON.
+	FDJob = 5
+	// FDModule is the module, open for reading only.
+	FDModule = 6
+)
+
+// ExecPath is the path by which a container's process executes the runner.
+const ExecPath = "/proc/self/fd/3"
+
+// RoleEnv is the environment variable that makes the binary a runner, and
+// RoleRunner its value. The rest of the container's environment travels in Job:
+// it must not steer the Go runtime of the runner (GODEBUG, GOGC, …).
+const (
+	RoleEnv    = "WAZERO_SHIM_ROLE"
+	RoleRunner = "runner"
+)
+
+// MaxJobSize bounds the encoded job, in bytes: Linux bounds argv and environ of
+// an exec at a quarter of the stack limit, 6 MiB at most.
+const MaxJobSize = 16 << 20
+
+// Preopen is a directory that the guest finds open when it starts.
+type Preopen struct {
+	// Guest is the absolute path by which the guest names the directory.
+	Guest string `json:"guest"`
+	// Host is the absolute path of the directory in the runner's mount
+	// namespace, which is the container's.
+	Host string `json:"host"`
+}
+
+// Job is everything that a runner needs to know.
+type Job struct {
+	Version int `json:"version"`
+	// Module names the module in messages: its path in the container.
+	Module string `json:"module"`
+	// Export is the function to call: "_start" unless the image asked for
+	// another one ("/app.wasm#serve").
+	Export string `json:"export"`
+	// Args is the guest's argv, argv[0] included.
+	Args []string `json:"args"`
+	// Env is the guest's environment, as KEY=VALUE.
+	Env []string `json:"env"`
+	// Preopens in the order of their file descriptors, from 3 on.
+	Preopens []Preopen `json:"preopens"`
+	// MemoryLimit is the memory limit of the container in bytes; 0 is none.
+	MemoryLimit int64 `json:"memoryLimit,omitempty"`
+	// KeepCapabilities are the names of the capabilities that decide about
+	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps.
+	KeepCapabilities []string `json:"keepCapabilities,omitempty"`
+}
+
+// Decode reads a job and checks its version.
+func Decode(r io.Reader) (*Job, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxJobSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read job: %w", err)
+	}
+	if len(data) > MaxJobSize {
+		return nil, fmt.Errorf("job is larger than %d bytes", MaxJobSize)
+	}
+	var j Job
+	if err := json.Unmarshal(data, &j); err != nil {
+		return nil, fmt.Errorf("decode job: %w", err)
+	}
+	if j.Version != Version {
+		return nil, fmt.Errorf("job has version %d, this runner understands %d", j.Version, Version)
+	}
+	return &j, nil
+}
+
+// Encode is the inverse of Decode. It sets the version.
+func (j *Job) Encode() ([]byte, error) {
+	c := *j
+	c.Version = Version
+	data, err := json.Marshal(&c)
+	if err != nil {
+		return nil, fmt.Errorf("encode job: %w", err)
+	}
+	if len(data) > MaxJobSize {
+		return nil, errors.New("arguments and environment are too large: shorten process.args or process.env")
+	}
+	return data, nil
+}
