@@ -1,0 +1,116 @@
+// Package selfexe hands out the program that is running in a form that may be
+// executed inside a container: no holder of the file descriptor, not even root
+// without any confinement, can write to the host's binary through it or through
+// /proc/<pid>/exe of a process that runs it (CVE-2019-5736).
+package selfexe
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// path of the binary. /proc/self/exe is the file that is running even if
+// another one has been installed over it since.
+const path = "/proc/self/exe"
+
+// Open returns a new handle of the running binary, open for reading.
+//
+// The first choice is a private read-only mount of the file: all processes then
+// share its pages. The mount belongs to no mount namespace once Open returns,
+// so nobody can remount it writable. Kernels without mount_setattr(2) (before
+// 5.12), and mounts that must not be executed from, get a sealed memfd with a
+// copy.
+func Open() (*os.File, error) {
+	f, err := openReadOnlyMount()
+	if err == nil {
+		return f, nil
+	}
+	copied, copyErr := openCopy()
+	if copyErr != nil {
+		return nil, fmt.Errorf("protect the shim's binary: %w", errors.Join(err, copyErr))
+	}
+	return copied, nil
+}
+
+func openReadOnlyMount() (*os.File, error) {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	// Closing the only handle detaches the mount; the file below keeps it alive.
+	defer unix.Close(tree)
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return nil, os.NewSyscallError("mount_setattr", err)
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", tree), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("open", err)
+	}
+	f := os.NewFile(uintptr(fd), "containerd-shim-wazero-v1")
+	if err := checkReadOnly(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// checkReadOnly proves what Open promises instead of believing it.
+func checkReadOnly(f *os.File) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstatfs", err)
+	}
+	if st.Flags&unix.ST_RDONLY == 0 {
+		return errors.New("the private mount of the binary is writable")
+	}
+	if st.Flags&unix.ST_NOEXEC != 0 {
+		return errors.New("the binary is on a noexec mount")
+	}
+	return nil
+}
+
+func openCopy() (*os.File, error) {
+	src, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	fd, err := unix.MemfdCreate("containerd-shim-wazero-v1", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // MFD_EXEC is new in Linux 6.3
+		fd, err = unix.MemfdCreate("containerd-shim-wazero-v1", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "containerd-shim-wazero-v1")
+	defer f.Close()
+	if err := fillAndSeal(f, src); err != nil {
+		return nil, err
+	}
+	// A file that is open for writing cannot be executed (ETXTBSY).
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+}
+
+func fillAndSeal(f *os.File, src io.Reader) error {
+	if _, err := io.Copy(f, src); err != nil {
+		return fmt.Errorf("copy the binary: %w", err)
+	}
+	if err := unix.Fchmod(int(f.Fd()), 0o555); err != nil {
+		return os.NewSyscallError("fchmod", err)
+	}
+	return Seal(f)
+}
+
+// Seal makes a memfd unchangeable.
+func Seal(f *os.File) error {
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return os.NewSyscallError("F_ADD_SEALS", err)
+	}
+	return nil
+}

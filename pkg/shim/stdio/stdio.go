@@ -1,0 +1,132 @@
+// Package stdio connects a container's standard streams to what containerd
+// names in Create and Exec: FIFOs, files, a logging program, nothing, or a
+// terminal (containerd docs/runtime-v2.md, "IO").
+//
+// Without a terminal the container's process holds the ends itself: no byte
+// passes through the shim, and what was written is there even if the shim dies.
+// The shim keeps only what makes streams patient: a read end of each output
+// FIFO, so that a reader that goes away (a containerd restart) neither kills
+// the writer nor loses what is in the pipe, and a write end of stdin, so that
+// only CloseIO ends it.
+package stdio
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Config names the streams of one process.
+type Config struct {
+	// Stdin, Stdout and Stderr are "" (none), a path (FIFO or file) or a URI
+	// with the scheme fifo, file or binary.
+	Stdin, Stdout, Stderr string
+	// Terminal makes the process's streams one pseudo terminal; Stderr is then
+	// unused.
+	Terminal bool
+	// ContainerID and Namespace are for logging programs.
+	ContainerID, Namespace string
+	// UID and GID are the host's ids of the process's user: the owner that
+	// output FIFOs get, so that /dev/stdout can be opened again by it.
+	UID, GID int
+	// Start starts a logging program.
+	Start StartFunc
+}
+
+// Streams are the open streams of one process.
+type Streams struct {
+	in, out, err *os.File // the process's ends; closed after its start
+	stdinKeeper  *os.File // write end that keeps stdin from ending
+	keepers      []*os.File
+	logger       *logger
+	term         *terminal // with Config.Terminal
+}
+
+// Open opens all streams. Nothing blocks: FIFOs are opened whether or not the
+// other end is there.
+func Open(c Config) (_ *Streams, retErr error) {
+	s := &Streams{}
+	defer func() {
+		if retErr != nil {
+			s.Close()
+		}
+	}()
+	if c.Terminal {
+		return s, s.openTerminal(c)
+	}
+	if err := s.openStdin(c.Stdin); err != nil {
+		return nil, fmt.Errorf("open stdin %q: %w", c.Stdin, err)
+	}
+	if err := s.openOutputs(c); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Streams) openOutputs(c Config) error {
+	out, err := s.openOutput(c, c.Stdout, "stdout")
+	if err != nil {
+		return fmt.Errorf("open stdout %q: %w", c.Stdout, err)
+	}
+	s.out = out
+	switch {
+	case s.logger != nil:
+		s.err, err = s.logger.stderr()
+	case c.Stderr != "" && c.Stderr == c.Stdout:
+		s.err, err = dup(out)
+	default:
+		s.err, err = s.openOutput(c, c.Stderr, "stderr")
+	}
+	if err != nil {
+		return fmt.Errorf("open stderr %q: %w", c.Stderr, err)
+	}
+	return nil
+}
+
+// Files are the ends for the process to inherit; nil with a terminal.
+func (s *Streams) Files() (stdin, stdout, stderr *os.File) { return s.in, s.out, s.err }
+
+// ProcessStarted closes the ends that the process has inherited. It must be
+// called once the process holds them, or its exit would not end the streams.
+func (s *Streams) ProcessStarted() {
+	closeAll(&s.in, &s.out, &s.err)
+	if s.logger != nil {
+		s.logger.started()
+	}
+}
+
+// CloseStdin lets stdin end when its other writers have closed it (CloseIO).
+func (s *Streams) CloseStdin() {
+	closeAll(&s.stdinKeeper)
+	if s.term != nil {
+		s.term.closeStdin()
+	}
+}
+
+// Close gives everything back. With a terminal or a logging program it waits,
+// for a bounded time, until all output has arrived.
+func (s *Streams) Close() {
+	closeAll(&s.in, &s.out, &s.err, &s.stdinKeeper)
+	if s.term != nil {
+		s.term.close()
+	}
+	if s.logger != nil {
+		s.logger.close()
+	}
+	for _, k := range s.keepers {
+		k.Close()
+	}
+	s.keepers = nil
+}
+
+// closeAll closes the files that are open and forgets them.
+func closeAll(files ...**os.File) {
+	for _, f := range files {
+		if *f != nil {
+			(*f).Close()
+			*f = nil
+		}
+	}
+}
+
+var errScheme = errors.New("unknown STDIO scheme (known are fifo, file and binary)")
