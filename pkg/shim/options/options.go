@@ -1,0 +1,135 @@
+// Package options reads the runtime options with which a client asks for a
+// container: containerd's CRI configuration, Docker's daemon.json, nerdctl and
+// ctr send them in different wrappings (docs/options.md has one example each).
+package options
+
+import (
+	"fmt"
+	"strings"
+
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Options are the runtime options that the shim knows. The zero value is right
+// for most.
+type Options struct {
+	// RuncBinary (BinaryName) is the runc to use: a name that is looked up on
+	// PATH or an absolute path. Empty means "runc".
+	RuncBinary string
+	// SystemdCgroup makes runc create cgroups by systemd.
+	SystemdCgroup bool
+	// ShimCgroup is a cgroup into which the shim itself is put.
+	ShimCgroup string
+	// IoUID and IoGID own the pipes of a container's stdio.
+	IoUID, IoGID uint32
+	// NoPivotRoot and NoNewKeyring are passed on to runc.
+	NoPivotRoot, NoNewKeyring bool
+	// Root is where a client thinks that runc keeps its state. The shim keeps
+	// it in the bundle and does not use this value.
+	Root string
+	// AllowNativeExec (allow_native_exec) lets an exec into a Wasm container
+	// run a native program of the image.
+	AllowNativeExec bool
+	// Debug (debug) makes the shim log more.
+	Debug bool
+}
+
+// Names of the types in which options arrive, without the "type.googleapis.com/"
+// that some clients put in front.
+const (
+	typeRunc    = "containerd.runc.v1.Options"
+	typeRuntime = "runtimeoptions.v1.Options"
+	// typeRuntimeCRI is what containerd 1.6 calls typeRuntime.
+	typeRuntimeCRI = "cri.runtimeoptions.v1.Options"
+)
+
+// Parse reads the options of a request; nil and an empty Any are the defaults.
+// The second result names the options that the shim does not know, sorted: see
+// UnknownError. An error names the option and the file that it stands in.
+func Parse(any *anypb.Any) (Options, []string, error) {
+	if any == nil || (any.GetTypeUrl() == "" && len(any.GetValue()) == 0) {
+		return Options{}, nil, nil
+	}
+	name := any.GetTypeUrl()
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	switch name {
+	case typeRunc:
+		var r runcoptions.Options
+		if err := proto.Unmarshal(any.GetValue(), &r); err != nil {
+			return Options{}, nil, fmt.Errorf("decode runtime options of type %s: %w", name, err)
+		}
+		return fromRunc(&r), nil, nil
+	case typeRuntime, typeRuntimeCRI:
+		var r runtimeoptions.Options
+		if err := proto.Unmarshal(any.GetValue(), &r); err != nil {
+			return Options{}, nil, fmt.Errorf("decode runtime options of type %s: %w", name, err)
+		}
+		return fromRuntimeOptions(&r)
+	}
+	return Options{}, nil, fmt.Errorf("runtime options have type %q: send %s or %s", any.GetTypeUrl(), typeRuntime, typeRunc)
+}
+
+func fromRunc(r *runcoptions.Options) Options {
+	return Options{
+		RuncBinary:    r.GetBinaryName(),
+		SystemdCgroup: r.GetSystemdCgroup(),
+		ShimCgroup:    r.GetShimCgroup(),
+		IoUID:         r.GetIoUid(),
+		IoGID:         r.GetIoGid(),
+		NoPivotRoot:   r.GetNoPivotRoot(),
+		NoNewKeyring:  r.GetNoNewKeyring(),
+		Root:          r.GetRoot(),
+	}
+}
+
+// fromRuntimeOptions prefers the file: containerd fills config_body only when
+// config_path is empty, and so says the field's documentation.
+func fromRuntimeOptions(r *runtimeoptions.Options) (Options, []string, error) {
+	if path := r.GetConfigPath(); path != "" {
+		data, err := readFile(path)
+		if err != nil {
+			return Options{}, nil, err
+		}
+		return parseTOML(data, path)
+	}
+	if len(r.GetConfigBody()) > maxTOML {
+		return Options{}, nil, fmt.Errorf("runtime options are larger than %d bytes", maxTOML)
+	}
+	return parseTOML(r.GetConfigBody(), "the runtime options")
+}
+
+// Any is the inverse of Parse, for options that are shown to a user. Ours are
+// not part of runc's type, so they go in as TOML.
+func (o Options) Any() (*anypb.Any, error) {
+	body, err := proto.Marshal(&runtimeoptions.Options{ConfigBody: o.toml()})
+	if err != nil {
+		return nil, fmt.Errorf("encode runtime options: %w", err)
+	}
+	return &anypb.Any{TypeUrl: typeRuntime, Value: body}, nil
+}
+
+// UnknownError is the one sentence for options that the shim does not know, or
+// nil when there are none. An option that is silently ignored is a typing error
+// that nobody finds.
+func UnknownError(unknown []string) error {
+	if len(unknown) == 0 {
+		return nil
+	}
+	var known []string
+	for _, k := range keys() {
+		if !k.ignored() {
+			known = append(known, k.name)
+		}
+	}
+	return fmt.Errorf("unknown runtime option %s: the shim knows %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
+}
+
+// IsSystemdCgroupsPath tells whether a spec's linux.cgroupsPath is in the form
+// that only runc's systemd driver understands, "slice:prefix:name". Clients that
+// use systemd (Docker, CRI) write it so even where they cannot set the option.
+func IsSystemdCgroupsPath(path string) bool {
+	return !strings.HasPrefix(path, "/") && strings.Count(path, ":") == 2
+}
