@@ -1,0 +1,77 @@
+package cgroup
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"google.golang.org/protobuf/proto"
+)
+
+// v2 is a container's cgroup in the unified hierarchy.
+type v2 struct {
+	manager *cgroup2.Manager
+	dir     string
+}
+
+func loadV2(pid int) (Cgroup, error) {
+	path, err := cgroup2.PidGroupPath(pid)
+	if err != nil {
+		return nil, fmt.Errorf("find the cgroup of process %d: %w", pid, err)
+	}
+	manager, err := cgroup2.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("load cgroup %s: %w", path, err)
+	}
+	return &v2{manager: manager, dir: filepath.Join("/sys/fs/cgroup", path)}, nil
+}
+
+func (c *v2) Path() string { return c.dir }
+
+func (c *v2) Stats() (proto.Message, error) {
+	m, err := c.manager.Stat()
+	if err != nil {
+		return nil, gone(err)
+	}
+	return m, nil
+}
+
+func (c *v2) Pids() ([]int, error) {
+	procs, err := c.manager.Procs(true)
+	if err != nil {
+		return nil, gone(err)
+	}
+	pids := make([]int, len(procs))
+	for i, p := range procs {
+		pids[i] = int(p)
+	}
+	return pids, nil
+}
+
+func (c *v2) OOMKills() (uint64, error) {
+	m, err := c.manager.Stat()
+	if err != nil {
+		return 0, gone(err)
+	}
+	return m.GetMemoryEvents().GetOomKill(), nil
+}
+
+// WatchOOM waits for changes of memory.events. The library's channels must be
+// read until the cgroup is empty or gone, so that is when the goroutine ends.
+func (c *v2) WatchOOM(ctx context.Context, notify func()) error {
+	events, errs := c.manager.EventChan()
+	go func() {
+		for {
+			select {
+			case <-events:
+				if ctx.Err() == nil {
+					notify()
+				}
+			case <-errs:
+				return
+			}
+		}
+	}()
+	return nil
+}

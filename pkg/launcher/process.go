@@ -1,0 +1,122 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+)
+
+// Process is one process of a container: the runner of a Wasm guest, or a
+// native program. It is signalled through a pidfd, so that a signal never meets
+// a stranger who got the pid.
+type Process struct {
+	Pid     int
+	Handoff *Handoff // nil for a native program
+
+	pidfd     *os.File
+	exits     <-chan reaper.Exit
+	requested atomic.Int32 // the signal that a guest was ended for
+}
+
+// NewProcess takes charge of a child of the shim. exits is where its end
+// arrives. handoff is nil for a native program.
+func NewProcess(pid int, exits <-chan reaper.Exit, handoff *Handoff) (*Process, error) {
+	p := &Process{Pid: pid, Handoff: handoff, exits: exits}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) { // ended, and reaped, already: exits tells
+		return p, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pidfd_open(%d): %w", pid, err)
+	}
+	p.pidfd = os.NewFile(uintptr(fd), "pidfd")
+	return p, nil
+}
+
+// Wait returns when the process has ended. It must be called exactly once. The
+// status is the one that the signal asked for would have given, if a guest was
+// killed for that signal.
+func (p *Process) Wait() (e reaper.Exit, outOfMemory bool) {
+	e = <-p.exits
+	if sig := p.requested.Load(); sig != 0 && e.Signal == unix.SIGKILL {
+		e.Signal = unix.Signal(sig)
+		e.Status = 128 + uint32(sig)
+	}
+	if p.Handoff != nil {
+		outOfMemory = p.Handoff.OutOfMemory()
+		p.Handoff.Close()
+	}
+	return e, outOfMemory
+}
+
+// Signal sends sig. WASI has no signals, and a Go signal handler may never run
+// while a guest spins, so for a guest the default action of the signal is
+// carried out: SIGKILL where that is to terminate, nothing where it is ignored.
+//
+// The error is NotFound if the process has ended.
+func (p *Process) Signal(sig unix.Signal) error {
+	if p.Handoff != nil {
+		switch defaultAction(sig) {
+		case ignore:
+			return nil
+		case terminate:
+			p.requested.CompareAndSwap(0, int32(sig))
+			sig = unix.SIGKILL
+		case stop, proceed:
+		}
+	}
+	return p.send(sig)
+}
+
+func (p *Process) send(sig unix.Signal) error {
+	err := os.ErrProcessDone
+	if p.pidfd != nil {
+		err = unix.PidfdSendSignal(int(p.pidfd.Fd()), sig, nil, 0)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ESRCH), errors.Is(err, os.ErrProcessDone), errors.Is(err, unix.EBADF):
+		return fmt.Errorf("process %d has finished: %w", p.Pid, errdefs.ErrNotFound)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("signal %d: %w", int(sig), errdefs.ErrInvalidArgument)
+	default:
+		return fmt.Errorf("send signal %d to process %d: %w", int(sig), p.Pid, err)
+	}
+}
+
+// Release gives the pidfd back; signals are NotFound from then on.
+func (p *Process) Release() {
+	if p.pidfd != nil {
+		p.pidfd.Close()
+	}
+}
+
+type action int
+
+const (
+	terminate action = iota
+	ignore
+	stop
+	proceed
+)
+
+// defaultAction is what Linux does for a process without a handler, signal(7).
+func defaultAction(sig unix.Signal) action {
+	switch sig {
+	case unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH:
+		return ignore
+	case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
+		return stop
+	case unix.SIGCONT, 0: // 0 only asks whether the process is there
+		return proceed
+	default:
+		return terminate
+	}
+}
