@@ -1,0 +1,113 @@
+package oci
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// MaxConfigSize bounds config.json, in bytes.
+const MaxConfigSize = 16 << 20
+
+// Config is a bundle's config.json. It keeps fields that this version of the
+// runtime specification does not know: runc may know them.
+type Config struct {
+	Spec *specs.Spec
+	// bundle is the directory to which relative paths refer.
+	bundle string
+	raw    []byte
+}
+
+// ReadSpec reads and checks the config.json at path, whose directory is the
+// bundle.
+func ReadSpec(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, invalidf("%v: the bundle is not complete, create the container again", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxConfigSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(data) > MaxConfigSize {
+		return nil, invalidf("%s: larger than the limit of %d bytes: shorten the container's environment, arguments or annotations", path, MaxConfigSize)
+	}
+	spec, err := parseSpec(data)
+	if err != nil {
+		return nil, invalidf("%s: %v", path, err)
+	}
+	return &Config{Spec: spec, bundle: filepath.Dir(path), raw: data}, nil
+}
+
+func parseSpec(data []byte) (*specs.Spec, error) {
+	var spec specs.Spec
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return nil, malformed(err)
+	}
+	if spec.Root == nil {
+		return nil, errors.New("root is missing: the container has no root file system")
+	}
+	if spec.Root.Path == "" {
+		return nil, errors.New("root.path is missing: the container has no root file system")
+	}
+	if err := checkProcess(spec.Process); err != nil {
+		return nil, err
+	}
+	return &spec, nil
+}
+
+// malformed names the place at which JSON is not what it should be.
+func malformed(err error) error {
+	var syntax *json.SyntaxError
+	var field *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("truncated or malformed JSON at byte %d (%w): create the container again", syntax.Offset, err)
+	case errors.As(err, &field):
+		return fmt.Errorf("%s is a JSON %s, which it cannot be: correct the field", field.Field, field.Value)
+	default:
+		return err
+	}
+}
+
+// Tree is BundleTree with the relative paths of the spec resolved against the
+// bundle, as runc does.
+func (c *Config) Tree() (*Tree, error) {
+	mounts := slices.Clone(c.Spec.Mounts)
+	for i := range mounts {
+		if mounts[i].Source != "" {
+			mounts[i].Source = c.fromBundle(mounts[i].Source)
+		}
+	}
+	return BundleTree(c.fromBundle(c.Spec.Root.Path), mounts)
+}
+
+func (c *Config) fromBundle(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(c.bundle, name)
+}
+
+// RequireProc checks that a Wasm container has /proc: the launcher executes the
+// runner by job.ExecPath there.
+func RequireProc(spec *specs.Spec) error {
+	found := false
+	for _, m := range spec.Mounts {
+		if path.Join("/", m.Destination) == "/proc" {
+			found = m.Type == "proc" || mountOf(m).source != ""
+		}
+	}
+	if !found {
+		return invalidf("mounts: nothing of type proc is mounted at /proc, which a Wasm container needs: add it to the spec")
+	}
+	return nil
+}
