@@ -1,0 +1,91 @@
+package runner
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/linmem"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/wasmbin"
+)
+
+// The memory limit of the container covers this process as a whole: the engine,
+// the generated code, and the guest's linear memory, which gets the rest.
+const (
+	// margin is kept free in bytes, for what the engine allocates while the
+	// guest runs and what the kernel accounts to the container: page tables,
+	// sockets, files. It grows with the limit.
+	margin = 4 << 20
+	// marginShare is the least share of the limit that is kept free.
+	marginShare = 32
+	// codeExpansion is how much larger generated code is than the module's, at
+	// most, in measurements of a dozen programs.
+	codeExpansion = 5
+)
+
+// setCompileLimits makes the garbage collector work harder while compiling
+// instead of letting the container run out of memory.
+func setCompileLimits(limit int64) {
+	if limit > 0 {
+		debug.SetMemoryLimit(limit / 2)
+	}
+}
+
+// budgetMemory returns the allocator of the guest's memory. It fails if the
+// limit cannot hold even what the memory has at the start.
+func budgetMemory(limit int64, outline *wasmbin.Module) (*linmem.Allocator, error) {
+	if limit <= 0 {
+		return linmem.Unlimited(), nil
+	}
+	debug.FreeOSMemory()
+	used := usedMemory(outline)
+	reserve := max(margin, limit/marginShare)
+	budget := max(limit-used-reserve, 0)
+	least := int64(min(outline.MemoryPages*wasmbin.PageSize, math.MaxInt64))
+	if least > budget {
+		return nil, fmt.Errorf("the module's memory starts with %s, but the memory limit of %s leaves %s for it: raise the limit", mebi(least), mebi(limit), mebi(budget))
+	}
+	// The Go heap has a part of the reserve to grow; beyond, it collects garbage.
+	debug.SetMemoryLimit(goMemory() + reserve/2)
+	return linmem.Limited(budget), nil
+}
+
+// usedMemory returns the bytes that this process takes of the container's limit.
+func usedMemory(outline *wasmbin.Module) int64 {
+	if anonymous, ok := anonymousMemory(); ok {
+		return anonymous
+	}
+	return goMemory() + int64(outline.CodeSize)*codeExpansion
+}
+
+// anonymousMemory asks the kernel for the resident pages that are not a file's:
+// those of the binary can be dropped, and are shared with other containers. It
+// fails in a container without /proc.
+func anonymousMemory() (int64, bool) {
+	file, err := os.Open("/proc/self/statm")
+	if err != nil {
+		return 0, false
+	}
+	defer file.Close()
+	var size, resident, shared int64
+	if _, err := fmt.Fscan(file, &size, &resident, &shared); err != nil || resident < shared {
+		return 0, false
+	}
+	return (resident - shared) * int64(os.Getpagesize()), true
+}
+
+// goMemory returns what the Go runtime holds, in bytes.
+func goMemory() int64 {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
+}
+
+func mebi(bytes int64) string {
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+}

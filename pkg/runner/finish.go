@@ -1,0 +1,48 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+)
+
+// run lets the guest go and turns its end into the exit status of the process.
+func (g *guest) run(ctx context.Context, control *job.Control, stderr io.Writer) int {
+	status := g.finish(g.call(ctx), stderr)
+	if status != 0 && g.memory.Refused() {
+		// What the guest says about the refusal differs with its language, so
+		// the fact counts.
+		_ = control.Report(job.Report{Kind: job.OutOfMemory})
+		return statusOutOfMemory
+	}
+	return status
+}
+
+func (g *guest) finish(err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	var exit *sys.ExitError
+	if errors.As(err, &exit) {
+		// The kernel keeps eight bits of a status.
+		return int(exit.ExitCode() & 0xff)
+	}
+	var fault runtime.Error
+	if errors.As(err, &fault) {
+		return reportFault(stderr, err, nil)
+	}
+	fmt.Fprintf(stderr, "module %q trapped: %v\n", g.job.Module, err)
+	return statusTrap
+}
+
+// reportFault is for what no guest should be able to cause.
+func reportFault(stderr io.Writer, fault any, stack []byte) int {
+	fmt.Fprintf(stderr, "this is a fault of containerd-shim-wazero, not of the program that it runs; please report it: %v\n%s", fault, stack)
+	return statusTrap
+}

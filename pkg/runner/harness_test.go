@@ -1,0 +1,226 @@
+package runner_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+)
+
+// binary is the path of the runner that TestMain builds: without cgo, as the
+// shim is built. A test binary has cgo wherever a C compiler is installed.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "runner-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "runner")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./testdata/runner")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the runner: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// process is a runner that a test plays the shim for.
+type process struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	control *job.Control
+	socket  *os.File
+	stdin   *os.File
+	stdout  bytes.Buffer
+	stderr  bytes.Buffer
+	waited  sync.Once
+	status  int
+}
+
+// options change how a runner is started.
+type options struct {
+	job   job.Job
+	stdin string
+	// openStdin leaves stdin open without data.
+	openStdin bool
+	// stdout replaces the buffer.
+	stdout *os.File
+	attr   *syscall.SysProcAttr
+	extra  []*os.File
+	// wrapper is put before the runner's own command line.
+	wrapper []string
+}
+
+// start runs module (a path) and returns when the runner has reported.
+func start(t *testing.T, module string, o options) (*process, job.Report) {
+	t.Helper()
+	p := launch(t, module, o)
+	report, err := p.control.ReadReport()
+	if err != nil {
+		status := p.wait()
+		t.Fatalf("the runner reported nothing (%v), status %d\n%s%s", err, status, p.stdout.String(), p.stderr.String())
+	}
+	return p, report
+}
+
+func launch(t *testing.T, module string, o options) *process {
+	t.Helper()
+	j := o.job
+	if j.Module == "" {
+		j.Module = "/" + filepath.Base(module)
+	}
+	if j.Export == "" {
+		j.Export = "_start"
+	}
+	if j.Args == nil {
+		j.Args = []string{j.Module}
+	}
+	ours, theirs := socketPair(t)
+	p := &process{t: t, socket: ours, control: job.NewControl(ours)}
+	p.cmd = exec.Command(job.ExecPath)
+	p.cmd.Args = append(append(append([]string{}, o.wrapper...), job.ExecPath), j.Args...)
+	if o.wrapper != nil {
+		p.cmd.Path = o.wrapper[0]
+	}
+	p.cmd.Env = []string{job.RoleEnv + "=" + job.RoleRunner}
+	p.cmd.ExtraFiles = append([]*os.File{open(t, binary), theirs, jobFile(t, &j), open(t, module)}, o.extra...)
+	p.cmd.SysProcAttr = o.attr
+	p.cmd.Stdin = strings.NewReader(o.stdin)
+	if o.openStdin {
+		r, w, err := os.Pipe()
+		must(t, err)
+		p.cmd.Stdin, p.stdin = r, w
+		t.Cleanup(func() { r.Close(); w.Close() })
+	}
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if o.stdout != nil {
+		p.cmd.Stdout = o.stdout
+	}
+	must(t, p.cmd.Start())
+	theirs.Close()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		p.wait()
+	})
+	return p
+}
+
+// run starts a module that must be ready, lets it go and waits for its end.
+func run(t *testing.T, module string, o options) *process {
+	t.Helper()
+	p := startReady(t, module, o)
+	p.letGo()
+	p.wait()
+	return p
+}
+
+func startReady(t *testing.T, module string, o options) *process {
+	t.Helper()
+	p, report := start(t, module, o)
+	if report.Kind != job.Ready {
+		t.Fatalf("report is %+v, not ready", report)
+	}
+	return p
+}
+
+func (p *process) letGo() {
+	p.t.Helper()
+	must(p.t, p.control.Go())
+}
+
+// wait returns the exit status, 128+n for a signal.
+func (p *process) wait() int {
+	p.waited.Do(func() {
+		timer := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+		defer timer.Stop()
+		err := p.cmd.Wait()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			ws := exit.Sys().(syscall.WaitStatus)
+			p.status = ws.ExitStatus()
+			if ws.Signaled() {
+				p.status = 128 + int(ws.Signal())
+			}
+		} else if err != nil {
+			p.t.Errorf("wait for the runner: %v", err)
+		}
+	})
+	return p.status
+}
+
+// expect compares the end of a guest.
+func (p *process) expect(status int, stdout string) {
+	p.t.Helper()
+	if got := p.wait(); got != status || p.stdout.String() != stdout {
+		p.t.Errorf("status %d, stdout %q; want %d, %q\nstderr: %s", got, p.stdout.String(), status, stdout, p.stderr.String())
+	}
+}
+
+func socketPair(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	return ours, theirs
+}
+
+func jobFile(t *testing.T, j *job.Job) *os.File {
+	t.Helper()
+	data, err := j.Encode()
+	must(t, err)
+	fd, err := unix.MemfdCreate("job", unix.MFD_CLOEXEC)
+	must(t, err)
+	file := os.NewFile(uintptr(fd), "job")
+	t.Cleanup(func() { file.Close() })
+	_, err = file.Write(data)
+	must(t, err)
+	return file
+}
+
+func open(t *testing.T, path string) *os.File {
+	t.Helper()
+	file, err := os.Open(path)
+	must(t, err)
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+// wat assembles a module in the text format.
+func wat(t *testing.T, name, source string, flags ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, name+".wat"), filepath.Join(dir, name+".wasm")
+	must(t, os.WriteFile(in, []byte(source), 0o600))
+	cmd := exec.Command("wat2wasm", append(flags, "-o", out, in)...)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("wat2wasm (of the package wabt): %v\n%s", err, text)
+	}
+	return out
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,120 @@
+// Package runner is the process inside a container that runs a Wasm guest.
+//
+// It starts with the privileges that the container's configuration gives, drops
+// them, and only then reads the module: whatever a hostile module makes of the
+// decoder, the compiler or the WASI host, it is left with an unprivileged
+// process in the container's namespaces. Package job is how it talks to the
+// shim.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/sigexit"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
+)
+
+// Exit statuses of a runner other than the guest's own.
+const (
+	// statusCannotRun is what shells use for a file that cannot be executed.
+	statusCannotRun = 126
+	// statusTrap is that of a native program which aborts: 128 + SIGABRT.
+	statusTrap = 134
+	// statusOutOfMemory is that of a program which the kernel kills: 128 + SIGKILL.
+	statusOutOfMemory = 137
+)
+
+// Main runs the guest that the inherited descriptors describe (see package job)
+// and returns the exit status of the process. It must be called first thing in
+// main, in a process that package job's environment variable made a runner.
+func Main() int {
+	os.Clearenv()
+	control, err := openControl()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "this is a part of the shim that only the shim can start: %v\n", err)
+		return statusCannotRun
+	}
+	return run(control)
+}
+
+func run(control *job.Control) (status int) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			status = reportFault(os.Stderr, fault, debug.Stack())
+		}
+	}()
+	ctx := context.Background()
+	guest, err := load(ctx, control)
+	if err != nil {
+		return refuse(control, err)
+	}
+	if err := control.Report(job.Report{Kind: job.Ready}); err != nil {
+		return statusCannotRun // nobody is left to be told
+	}
+	debug.FreeOSMemory()
+	if err := control.WaitGo(); err != nil {
+		if !errors.Is(err, io.EOF) {
+			return refuse(control, err)
+		}
+		return statusCannotRun
+	}
+	return guest.run(ctx, control, os.Stderr)
+}
+
+// load does everything that can fail before the guest's first instruction.
+func load(ctx context.Context, control *job.Control) (*guest, error) {
+	if err := sigexit.Install(); err != nil {
+		return nil, err
+	}
+	if err := tidyDescriptors(); err != nil {
+		return nil, err
+	}
+	j, err := readJob()
+	if err != nil {
+		return nil, err
+	}
+	if err := confine(j); err != nil {
+		return nil, err
+	}
+	return loadGuest(ctx, j)
+}
+
+// confine gives up privileges and makes the process look like the guest.
+func confine(j *job.Job) error {
+	title.HideFirstArgument()
+	if err := title.SetName(j.Module); err != nil {
+		return err
+	}
+	if err := privilege.Drop(j.KeepCapabilities); err != nil {
+		return err
+	}
+	if err := privilege.Isolate(); err != nil {
+		return err
+	}
+	return shimAlive()
+}
+
+// shimAlive finds a shim that ended before Isolate asked to be told.
+func shimAlive() error {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(job.FDControl, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	if n == 0 && err == nil {
+		return errors.New("the shim is gone")
+	}
+	return nil
+}
+
+// refuse tells the shim why the guest cannot run.
+func refuse(control *job.Control, reason error) int {
+	_ = control.Report(job.Report{Kind: job.Failed, Message: reason.Error()})
+	return statusCannotRun
+}

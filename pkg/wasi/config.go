@@ -1,0 +1,65 @@
+// Package wasi gives guests what they import: WASI preview 1, as documented at
+// https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md.
+package wasi
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// Preopen is a directory that the guest finds open when it starts.
+type Preopen struct {
+	// Guest is the guest's name for it, Host the host's; both are absolute.
+	Guest, Host string
+}
+
+// Config returns what a guest sees of its surroundings: the real clocks, random
+// numbers, arguments, environment, directories and the process's stdio.
+//
+// wazero's defaults for clocks, sleep and random numbers are imitations that
+// make guests deterministic; a container expects the real ones.
+func Config(args, env []string, preopens []Preopen) (wazero.ModuleConfig, error) {
+	dirs := wazero.NewFSConfig()
+	for _, p := range preopens {
+		if err := checkDirectory(p); err != nil {
+			return nil, err
+		}
+		dirs = dirs.WithDirMount(p.Host, p.Guest)
+	}
+	config := wazero.NewModuleConfig().
+		WithName("").
+		WithStartFunctions().
+		WithArgs(args...).
+		WithFSConfig(dirs).
+		WithSysWalltime().
+		WithSysNanotime().
+		WithSysNanosleep().
+		WithOsyield(runtime.Gosched).
+		WithRandSource(rand.Reader).
+		WithStdin(os.Stdin).
+		WithStdout(os.Stdout).
+		WithStderr(os.Stderr)
+	for _, variable := range env {
+		// As execve does, pass on only what has a name.
+		if key, value, ok := strings.Cut(variable, "="); ok && key != "" {
+			config = config.WithEnv(key, value)
+		}
+	}
+	return config, nil
+}
+
+func checkDirectory(p Preopen) error {
+	info, err := os.Stat(p.Host)
+	if err != nil {
+		return fmt.Errorf("preopen %q: %w", p.Guest, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("preopen %q: %s is not a directory", p.Guest, p.Host)
+	}
+	return nil
+}
