@@ -1,0 +1,53 @@
+# make demo   see it work; make test   see it proven; make help   the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build install tools demo test test-unit test-shimtest test-containerd test-docker lint clean
+
+NAME := containerd-shim-wazero-v1
+PREFIX ?= /usr/local
+GO ?= go
+TOOL := cd test/tools && $(GO) run .
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
+
+build: ## bin/containerd-shim-wazero-v1
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/$(NAME) ./cmd/$(NAME)
+
+install: build ## copy it to /usr/local/bin
+	install -D -m 0755 bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/$(NAME)
+
+tools: ## daemons and compilers that the tests need, built once into ~/.cache
+	$(TOOL) all
+
+demo: ## run the examples under a private containerd
+	test/demo
+
+# Each suite prints its time at the end, also when it fails.
+define suite
+	@begin=$$SECONDS; rc=0; echo "=== $(1)"; { $(2); } || rc=$$?; \
+	echo "=== $(1): $$((SECONDS - begin)) s, exit status $$rc"; exit $$rc
+endef
+
+test: ## everything below
+	@begin=$$SECONDS; $(MAKE) --no-print-directory tools test-unit test-shimtest test-containerd test-docker; \
+	echo "=== all suites passed after $$((SECONDS - begin)) s"
+
+test-unit: ## packages of this module
+	$(call suite,unit,$(GO) test ./...)
+
+test-shimtest: build ## containerd's conformance suite for shims, with a native and a Wasm guest
+	$(call suite,shimtest,test/shimtest/run)
+
+test-containerd: build ## containerd 1.6 to 2.4
+	$(call suite,containerd,cd test/integration && $(GO) test -count=1 -timeout 30m . ./containerd)
+
+test-docker: build ## dockerd with its own network
+	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
+
+lint: ## gofmt, vet, staticcheck
+	$(call suite,lint,test/lint)
+
+clean: ## what make build made; the cache of make tools stays
+	rm -rf bin

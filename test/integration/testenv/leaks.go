@@ -1,0 +1,164 @@
+package testenv
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// inventory is what a container may leave behind, as lines for people. Tests
+// run in a pid and a mount namespace of their own, so everything counts.
+type inventory map[string]bool
+
+// takeInventory lists processes, mounts, cgroups, shim sockets and bundles.
+func takeInventory(t testing.TB, c *Containerd) inventory {
+	t.Helper()
+	inv := inventory{}
+	for _, list := range []func() ([]string, error){
+		processes, mounts, c.cgroups,
+		func() ([]string, error) { return entries("socket or fifo", "/run/containerd", regularDir) },
+		func() ([]string, error) {
+			return entries("file of a task", c.file("state/io.containerd.runtime.v2.task"), regularDir)
+		},
+	} {
+		lines, err := list()
+		if err != nil {
+			t.Fatalf("take inventory: %v", err)
+		}
+		for _, l := range lines {
+			inv[l] = true
+		}
+	}
+	return inv
+}
+
+// checkLeaks fails the test if something is there that was not there before.
+// What is just going away gets a few seconds.
+func checkLeaks(t testing.TB, c *Containerd, before inventory) {
+	t.Helper()
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		left = left[:0]
+		for line := range takeInventory(t, c) {
+			if !before[line] {
+				left = append(left, line)
+			}
+		}
+		if len(left) == 0 {
+			c.removeCgroups(t)
+			return
+		}
+		if time.Now().After(deadline) {
+			slices.Sort(left)
+			t.Errorf("%d things are left behind:\n  %s", len(left), strings.Join(left, "\n  "))
+			return
+		}
+	}
+}
+
+// processes lists what runs in this pid namespace, zombies included.
+func processes() ([]string, error) {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, dir := range dirs {
+		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+		if err != nil {
+			continue // it has just ended
+		}
+		// "pid (comm) state ppid …"; comm may contain anything.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) < 2 {
+			continue
+		}
+		zombie := fields[0] == "Z"
+		if zombie && fields[1] == "1" {
+			continue // about to be reaped by our init
+		}
+		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		line := "process " + filepath.Base(dir) + ": " + strings.ReplaceAll(string(cmdline), "\x00", " ")
+		if zombie {
+			line = "zombie " + filepath.Base(dir) + " of process " + fields[1]
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+func mounts() ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); len(fields) > 4 {
+			lines = append(lines, "mount "+fields[4]+" #"+fields[0])
+		}
+	}
+	return lines, nil
+}
+
+// cgroupDirs are the daemon's own cgroups, in each hierarchy of v1 and in v2.
+func (c *Containerd) cgroupDirs() []string {
+	var dirs []string
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		found, _ := filepath.Glob(pattern + c.Namespace)
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+// cgroups lists the containers' cgroups. The one of the containerd namespace
+// stays, since runc removes only the last component of a path.
+func (c *Containerd) cgroups() ([]string, error) {
+	var lines []string
+	for _, dir := range c.cgroupDirs() {
+		found, err := entries("cgroup", dir, func(path string, d fs.DirEntry) bool { return !d.IsDir() || path == dir })
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, found...)
+	}
+	return lines, nil
+}
+
+// removeCgroups removes the empty cgroups of the containerd namespace.
+func (c *Containerd) removeCgroups(t testing.TB) {
+	for _, dir := range c.cgroupDirs() {
+		if err := os.Remove(dir); err != nil {
+			t.Errorf("remove cgroup: %v", err)
+		}
+	}
+}
+
+// entries lists what is below root, without what skip names.
+func entries(kind, root string, skip func(string, fs.DirEntry) bool) ([]string, error) {
+	var lines []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil // gone meanwhile, or never there
+		}
+		if err != nil {
+			return err
+		}
+		if !skip(path, d) {
+			lines = append(lines, kind+" "+path)
+		}
+		return nil
+	})
+	return lines, err
+}
+
+// regularDir skips directories that are part of the daemon's layout: those
+// above the directory of a bundle. A bundle's own directory counts.
+func regularDir(path string, d fs.DirEntry) bool {
+	return d.IsDir() && !strings.Contains(filepath.Dir(filepath.Dir(path)), "io.containerd.runtime.v2.task")
+}
