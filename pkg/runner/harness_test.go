@@ -50,10 +50,28 @@ type process struct {
 	control *job.Control
 	socket  *os.File
 	stdin   *os.File
-	stdout  bytes.Buffer
-	stderr  bytes.Buffer
+	stdout  output
+	stderr  output
 	waited  sync.Once
 	status  int
+}
+
+// output collects what a process writes while others look at it.
+type output struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.data.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.data.String()
 }
 
 // options change how a runner is started.
