@@ -20,9 +20,12 @@ import (
 const (
 	stateFile   = "wazero.json"
 	exitFile    = "exit.json"
+	socketFile  = "socket.json"
 	deletedFile = "deleted"
 	rootfsDir   = "rootfs"
 	runcRootDir = "runc"
+	// addressFile is containerd's, but before 2.0 the shim writes it.
+	addressFile = "address"
 )
 
 // Dir is the absolute path of a bundle.

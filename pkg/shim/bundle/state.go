@@ -2,11 +2,11 @@ package bundle
 
 import "time"
 
-// stateVersion and exitVersion are the newest versions that this code
-// understands and the ones that it writes.
+// The newest versions that this code understands, and the ones that it writes.
 const (
-	stateVersion = 1
-	exitVersion  = 1
+	stateVersion  = 1
+	exitVersion   = 1
+	socketVersion = 1
 )
 
 // State is what the shim knows about a container and cleaning up needs. The shim

@@ -1,0 +1,147 @@
+package bundle
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// busyPatience is how long a busy mount may become free before it is
+	// detached: a process that was just killed may still be going away.
+	busyPatience = 500 * time.Millisecond
+	busyPause    = 10 * time.Millisecond
+)
+
+// UnmountRootfs unmounts everything at and below Rootfs, innermost first. What is
+// busy, or takes longer than ctx allows, is detached: it vanishes from the tree
+// at once and is released when its last user is gone. Nothing mounted there, or
+// no bundle at all, is no error.
+func (d Dir) UnmountRootfs(ctx context.Context) error {
+	root, err := filepath.EvalSymlinks(d.Path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find bundle: %w", err)
+	}
+	root = filepath.Join(root, rootfsDir)
+	// A mount may hide others of the same path: each round removes one layer.
+	for range 100 {
+		points, err := mountsBelow(root)
+		if err != nil {
+			return err
+		}
+		if len(points) == 0 {
+			return nil
+		}
+		for i := len(points) - 1; i >= 0; i-- {
+			if err := unmount(ctx, points[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("unmount %s: there is no end of mounts", root)
+}
+
+func unmount(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, busyPatience)
+	defer cancel()
+	for {
+		switch err := umount2(ctx, path, 0); {
+		case err == nil, errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
+			// EINVAL: no longer a mount point; another helper was faster.
+			return nil
+		case errors.Is(err, unix.EBUSY) && sleep(ctx, busyPause):
+			continue
+		case errors.Is(err, unix.EBUSY), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+			return detach(path)
+		default:
+			return fmt.Errorf("unmount %s: %w", path, err)
+		}
+	}
+}
+
+func detach(path string) error {
+	err := unix.Unmount(path, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+	if err == nil || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return fmt.Errorf("detach %s: %w", path, err)
+}
+
+// umount2 returns early with ctx's error; the system call, which may hang on a
+// dead server or a slow disk, goes on in the background.
+func umount2(ctx context.Context, path string, flags int) error {
+	done := make(chan error, 1)
+	go func() { done <- unix.Unmount(path, unix.UMOUNT_NOFOLLOW|flags) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sleep returns false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// mountsBelow lists the mount points at and below root in the order of mounting.
+func mountsBelow(root string) ([]string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("list mounts: %w", err)
+	}
+	defer f.Close()
+	var points []string
+	r := bufio.NewReader(f)
+	for {
+		line, err := r.ReadString('\n')
+		if fields := strings.Fields(line); len(fields) > 4 {
+			// proc(5): field 5 is the mount point, with \040 for a space.
+			if p := unescape(fields[4]); p == root || strings.HasPrefix(p, root+"/") {
+				points = append(points, p)
+			}
+		}
+		if err != nil { // io.EOF: a read of procfs has no other end
+			return points, nil
+		}
+	}
+}
+
+// unescape undoes the octal escapes of /proc/self/mountinfo.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
