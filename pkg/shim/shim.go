@@ -1,0 +1,152 @@
+// Package shim is the daemon: it serves the containers of one pod, or a single
+// one, until the last of them is deleted.
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"time"
+
+	"github.com/containerd/log"
+	"github.com/containerd/ttrpc"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/task"
+)
+
+const (
+	// gcPercent keeps the heap of a process small that is there once per pod,
+	// as containerd's own shims do.
+	gcPercent = 40
+	// requestsEnd is how long requests may go on after Shutdown was answered.
+	requestsEnd = 3 * time.Second
+	// eventsEnd is how long the last events may take to reach containerd. It
+	// may be away: nobody waits for a shim that has nothing left to do.
+	eventsEnd = 10 * time.Second
+)
+
+// Config is how the daemon was started.
+type Config struct {
+	Namespace string
+	// ID is the container, or the pod, for which the shim was started.
+	ID    string
+	Debug bool
+	// Events is the address of containerd's ttrpc socket (TTRPC_ADDRESS).
+	Events string
+	// Listener is the socket on which containerd finds the shim.
+	Listener net.Listener
+	// Retire takes the socket away from new shims and clients; it is called
+	// once, when no container is left.
+	Retire func() error
+}
+
+// Serve runs the daemon until its last container is deleted and containerd says
+// Shutdown.
+func Serve(c Config) error {
+	debug.SetGCPercent(gcPercent)
+	logger, err := openLog(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	children := reaper.New()
+	if err := children.Run(ctx); err != nil {
+		return fmt.Errorf("become a subreaper: %w", err)
+	}
+	runc.SetMonitor(children)
+
+	client := events.NewClient(c.Events)
+	defer client.Close()
+	queue := events.New(c.Namespace, client.Forward, logger)
+	stopped := make(chan struct{}, 1)
+	stop := func() {
+		select {
+		case stopped <- struct{}{}:
+		default: // it stops already
+		}
+	}
+	service := task.NewService(task.Config{
+		Namespace:   c.Namespace,
+		Publish:     queue.Publish,
+		Launcher:    func(o options.Options) launcher.Launcher { return runc.New(children, o) },
+		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
+		Stop:        stop,
+		Log:         logger,
+	})
+	handleSignals(ctx, logger, func() {
+		if service.StopIfEmpty() {
+			stop()
+		}
+	})
+	server, err := ttrpc.NewServer(
+		ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()),
+		ttrpc.WithUnaryServerInterceptor(task.Intercept(logger)),
+	)
+	if err != nil {
+		return err
+	}
+	service.Register(server)
+	go func() {
+		if err := server.Serve(ctx, c.Listener); err != nil && !errors.Is(err, ttrpc.ErrServerClosed) {
+			logger.WithError(err).Error("the socket is lost; running containers go on")
+		}
+	}()
+	<-stopped
+	return shutDown(c, server, queue, logger)
+}
+
+// shutDown first gives the socket up, so that nobody finds a dying shim.
+func shutDown(c Config, server *ttrpc.Server, queue *events.Queue, logger *log.Entry) error {
+	var errs []error
+	if c.Retire != nil {
+		errs = append(errs, c.Retire())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestsEnd)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		logger.WithError(err).Debug("requests were still under way")
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), eventsEnd)
+	defer cancel()
+	errs = append(errs, queue.Close(ctx))
+	return errors.Join(errs...)
+}
+
+// startChild starts a program that the reaper waits for.
+func startChild(children *reaper.Reaper, cmd *exec.Cmd) (<-chan struct{}, error) {
+	exits, err := children.StartCommand(cmd)
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		<-exits
+		reaper.Flush(cmd)
+		close(ended)
+	}()
+	return ended, nil
+}
+
+// Listener is the socket that `start` hands to the daemon.
+func Listener(fd uintptr) (net.Listener, error) {
+	f := os.NewFile(fd, "socket")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("inherited socket: %w", err)
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // Retire unlinks, under the lock
+	}
+	return l, nil
+}

@@ -1,0 +1,134 @@
+package task
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+)
+
+// container is one container of the shim. What is set in Create never changes.
+type container struct {
+	id      string
+	dir     bundle.Dir
+	options options.Options
+	spec    *specs.Spec
+	wasm    bool
+	mounted bool // the shim mounted the rootfs
+	state   bundle.State
+
+	os     launcher.Container
+	cgroup cgroup.Cgroup // nil if there is none to be read
+	init   *process
+	oom    oomCounter
+
+	mu     sync.Mutex
+	execs  map[string]*process
+	active sync.WaitGroup // execs that run, or are starting
+	ending bool           // init has ended: no exec may start any more
+}
+
+// process finds init ("") or an exec.
+func (c *container) process(execID string) (*process, error) {
+	if execID == "" {
+		return c.init, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.execs[execID]
+	if !ok {
+		return nil, fmt.Errorf("exec %q of container %q: %w", execID, c.id, errdefs.ErrNotFound)
+	}
+	return p, nil
+}
+
+// addExec registers an exec, which must have a new id.
+func (c *container) addExec(p *process) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return notRunning(c.id)
+	}
+	if _, ok := c.execs[p.execID]; ok {
+		return fmt.Errorf("%s: %w", p, errdefs.ErrAlreadyExists)
+	}
+	c.execs[p.execID] = p
+	return nil
+}
+
+func (c *container) removeExec(p *process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.execs, p.execID)
+}
+
+func (c *container) allExecs() []*process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*process, 0, len(c.execs))
+	for _, p := range c.execs {
+		all = append(all, p)
+	}
+	return all
+}
+
+// beginExec counts an exec as active until endExec.
+func (c *container) beginExec() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return notRunning(c.id)
+	}
+	c.active.Add(1)
+	return nil
+}
+
+func (c *container) endExec() { c.active.Done() }
+
+// end refuses execs from now on.
+func (c *container) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+}
+
+func notRunning(id string) error {
+	return fmt.Errorf("container %s init process is not running: %w", id, errdefs.ErrFailedPrecondition)
+}
+
+// ownsPIDs tells whether the container has a PID namespace of its own: the
+// kernel then kills everything in it when init ends.
+func (c *container) ownsPIDs() bool {
+	if c.spec.Linux == nil {
+		return false
+	}
+	for _, ns := range c.spec.Linux.Namespaces {
+		if ns.Type == specs.PIDNamespace {
+			return ns.Path == ""
+		}
+	}
+	return false
+}
+
+// oomCounter remembers how many out-of-memory kills have been reported.
+type oomCounter struct {
+	mu   sync.Mutex
+	seen uint64
+}
+
+// news tells whether total is more than what was reported before.
+func (o *oomCounter) news(total uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if total <= o.seen {
+		return false
+	}
+	o.seen = total
+	return true
+}

@@ -1,0 +1,165 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// Kill sends a signal to a process, or to all of the container's.
+func (s *Service) Kill(ctx context.Context, r *task.KillRequest) (*emptypb.Empty, error) {
+	c, err := s.container(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.process(r.ExecID)
+	if err != nil {
+		return nil, err
+	}
+	sig := unix.Signal(r.Signal)
+	if r.Signal > maxSignal {
+		return nil, fmt.Errorf("signal %d: there are %d: %w", r.Signal, maxSignal, errdefs.ErrInvalidArgument)
+	}
+	if r.All {
+		err = c.signalAll(ctx, sig)
+	} else {
+		err = p.signal(sig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if sig == unix.SIGKILL || c.wasm {
+		s.thaw(detached(ctx), c)
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// maxSignal is SIGRTMAX.
+const maxSignal = 64
+
+// signalAll signals init and the execs; SIGKILL reaches whatever else is in the
+// container too.
+func (c *container) signalAll(ctx context.Context, sig unix.Signal) error {
+	err := c.init.signal(sig)
+	for _, e := range c.allExecs() {
+		if execErr := e.signal(sig); execErr == nil {
+			err = nil
+		}
+	}
+	if sig == unix.SIGKILL && err == nil {
+		if killErr := c.os.KillAll(detached(ctx)); killErr != nil && c.init.current() != stopped {
+			return killErr
+		}
+	}
+	return err
+}
+
+// thaw lets a paused container's processes go on, so that they can die.
+func (s *Service) thaw(ctx context.Context, c *container) {
+	if c.init.current() != paused {
+		return
+	}
+	if err := c.os.Resume(ctx); err != nil && c.init.current() == paused {
+		s.logger(c.id).WithError(err).Warn("resume a paused container that was killed")
+	}
+}
+
+// Pause freezes all processes of the container.
+func (s *Service) Pause(ctx context.Context, r *task.PauseRequest) (*emptypb.Empty, error) {
+	return s.freeze(ctx, r.ID, "pause", running, paused)
+}
+
+// Resume lets the processes of a paused container go on.
+func (s *Service) Resume(ctx context.Context, r *task.ResumeRequest) (*emptypb.Empty, error) {
+	return s.freeze(ctx, r.ID, "resume", paused, running)
+}
+
+func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (*emptypb.Empty, error) {
+	c, err := s.container(id)
+	if err != nil {
+		return nil, err
+	}
+	p := c.init
+	p.lock()
+	defer p.unlock()
+	if ph := p.current(); ph != from {
+		return nil, &phaseError{what: p.String(), is: ph, verb: verb}
+	}
+	ctx = detached(ctx)
+	if to == paused {
+		err = c.os.Pause(ctx)
+	} else {
+		err = c.os.Resume(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s container %q: %w", verb, id, err)
+	}
+	if err := p.step(to, verb); err != nil { // it has ended meanwhile
+		return nil, err
+	}
+	if to == paused {
+		s.Publish(&events.TaskPaused{ContainerID: id})
+	} else {
+		s.Publish(&events.TaskResumed{ContainerID: id})
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// Update changes the limits of a container.
+func (s *Service) Update(ctx context.Context, r *task.UpdateTaskRequest) (*emptypb.Empty, error) {
+	c, err := s.container(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	var resources specs.LinuxResources
+	if err := json.Unmarshal(r.Resources.GetValue(), &resources); err != nil {
+		return nil, fmt.Errorf("update container %q: decode resources: %w: %w", c.id, err, errdefs.ErrInvalidArgument)
+	}
+	p := c.init
+	p.lock()
+	defer p.unlock()
+	if ph := p.current(); ph == stopped || ph == deleted {
+		return nil, &phaseError{what: p.String(), is: ph, verb: "update"}
+	}
+	if err := c.os.Update(detached(ctx), &resources); err != nil {
+		return nil, fmt.Errorf("update container %q: %w", c.id, err)
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// ResizePty sets the size of a process's terminal; without one it does nothing.
+func (s *Service) ResizePty(_ context.Context, r *task.ResizePtyRequest) (*emptypb.Empty, error) {
+	p, err := s.process(r.ID, r.ExecID)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.resize(r.Width, r.Height); err != nil {
+		return nil, fmt.Errorf("%s: %w", p, err)
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// CloseIO lets a process's stdin end.
+func (s *Service) CloseIO(_ context.Context, r *task.CloseIORequest) (*emptypb.Empty, error) {
+	p, err := s.process(r.ID, r.ExecID)
+	if err != nil {
+		return nil, err
+	}
+	if r.Stdin {
+		p.closeStdin()
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// Checkpoint is not possible: neither CRIU nor wazero can save a guest.
+func (s *Service) Checkpoint(context.Context, *task.CheckpointTaskRequest) (*emptypb.Empty, error) {
+	return nil, errors.Join(errors.New("checkpoint"), errdefs.ErrNotImplemented)
+}

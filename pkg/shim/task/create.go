@@ -1,0 +1,198 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+)
+
+// Create makes a container whose init process waits for Start. If it fails,
+// nothing is left and no event is sent.
+func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
+	if r.Checkpoint != "" {
+		return nil, fmt.Errorf("restore from a checkpoint: %w", errdefs.ErrNotImplemented)
+	}
+	if err := s.reserve(r.ID); err != nil {
+		return nil, err
+	}
+	c, err := s.create(detached(ctx), r)
+	if err != nil {
+		s.forget(r.ID)
+		return nil, err
+	}
+	s.Publish(&events.TaskCreate{
+		ContainerID: c.id,
+		Bundle:      string(c.dir),
+		Rootfs:      r.Rootfs,
+		IO: &events.TaskIO{
+			Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal,
+		},
+		Checkpoint: r.Checkpoint,
+		Pid:        uint32(c.init.pid()),
+	})
+	s.put(c)
+	s.watch(c)
+	return &taskapi.CreateTaskResponse{Pid: uint32(c.init.pid())}, nil
+}
+
+func (s *Service) create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *container, retErr error) {
+	opts, unknown, err := options.Parse(r.Options)
+	if err != nil {
+		return nil, fmt.Errorf("runtime options: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if len(unknown) > 0 {
+		s.logger(r.ID).Warn(options.UnknownError(unknown))
+	}
+	c := &container{
+		id: r.ID, dir: bundle.Dir(filepath.Clean(r.Bundle)), options: opts,
+		execs: make(map[string]*process),
+	}
+	c.init = newProcess(c, "", ioNames{r.Stdin, r.Stdout, r.Stderr, r.Terminal})
+	defer func() {
+		if retErr != nil {
+			retErr = errors.Join(retErr, c.discard(ctx))
+		}
+	}()
+	c.state = bundle.State{ID: c.id, Namespace: s.Namespace, RuncBinary: opts.RuncBinary, MountedRootfs: len(r.Rootfs) > 0}
+	if err := c.dir.WriteState(c.state); err != nil {
+		return nil, err
+	}
+	if err := c.mountRootfs(r.Rootfs); err != nil {
+		return nil, err
+	}
+	if err := s.launch(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// mountRootfs mounts what containerd hands over. Docker hands nothing: it has
+// mounted the rootfs itself.
+func (c *container) mountRootfs(rootfs []*types.Mount) error {
+	if len(rootfs) == 0 {
+		return nil
+	}
+	target := c.dir.Rootfs()
+	if err := os.Mkdir(target, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("mount rootfs: %w", err)
+	}
+	mounts := mount.FromProto(rootfs)
+	c.mounted = true
+	if err := mount.All(mounts, target); err != nil {
+		return fmt.Errorf("mount rootfs on %s: %w", target, err)
+	}
+	return nil
+}
+
+// launch plans what to run and creates the OS container.
+func (s *Service) launch(ctx context.Context, c *container) error {
+	config, err := oci.ReadSpec(c.dir.Path("config.json"))
+	if err != nil {
+		return err
+	}
+	plan, err := planContainer(config)
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	c.spec, c.wasm = config.Spec, plan.Kind == oci.Wasm
+	c.state.Native = !c.wasm
+	if c.spec.Linux != nil {
+		c.state.CgroupsPath = c.spec.Linux.CgroupsPath
+	}
+	c.state.SystemdCgroup = c.options.SystemdCgroup || options.IsSystemdCgroupsPath(c.state.CgroupsPath)
+	if err := c.dir.WriteState(c.state); err != nil {
+		return err
+	}
+	streams, err := stdio.Open(s.streams(c.init, oci.UserOf(c.spec.Process, c.spec)))
+	if err != nil {
+		return err
+	}
+	c.init.open(streams)
+	c.os, err = s.Launcher(c.options).Create(ctx, launcher.Request{
+		ID: c.id, Bundle: c.dir, Config: config, Plan: plan, Streams: streams, Terminal: c.init.io.terminal,
+	})
+	if err != nil {
+		return err
+	}
+	c.init.os = c.os.Init()
+	c.loadCgroup(s)
+	c.state.Pid = c.init.os.Pid
+	return c.dir.WriteState(c.state)
+}
+
+func planContainer(config *oci.Config) (*oci.Plan, error) {
+	tree, err := config.Tree()
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	return oci.PlanContainer(config.Spec, tree)
+}
+
+// streams is how a process's streams are to be opened.
+func (s *Service) streams(p *process, user oci.User) stdio.Config {
+	return stdio.Config{
+		Stdin: p.io.stdin, Stdout: p.io.stdout, Stderr: p.io.stderr, Terminal: p.io.terminal,
+		ContainerID: p.container.id, Namespace: s.Namespace,
+		UID: int(user.UID), GID: int(user.GID),
+		Start: s.StartLogger,
+	}
+}
+
+// loadCgroup is allowed to fail: a container without readable cgroups runs,
+// but has no figures.
+func (c *container) loadCgroup(s *Service) {
+	cg, err := cgroup.Of(c.init.os.Pid)
+	if err != nil {
+		s.logger(c.id).WithError(err).Warn("no figures for this container")
+		return
+	}
+	c.cgroup = cg
+	c.state.Cgroup = cg.Path()
+	if kills, err := cg.OOMKills(); err == nil {
+		c.oom.news(kills) // a cgroup that was there before has its own past
+	}
+}
+
+// discard undoes a Create that failed.
+func (c *container) discard(ctx context.Context) error {
+	var errs []error
+	if c.os != nil {
+		errs = append(errs, c.os.Delete(ctx))
+	}
+	c.init.release()
+	errs = append(errs, c.unmountRootfs())
+	return errors.Join(errs...)
+}
+
+// unmountRootfs is idempotent.
+func (c *container) unmountRootfs() error {
+	if !c.mounted {
+		return nil
+	}
+	if err := mount.UnmountRecursive(c.dir.Rootfs(), 0); err != nil {
+		// Something holds it: let it go when it can, so that nothing is left.
+		if err := mount.UnmountRecursive(c.dir.Rootfs(), unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount rootfs: %w", err)
+		}
+	}
+	c.mounted = false
+	return nil
+}

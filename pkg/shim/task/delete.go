@@ -1,0 +1,132 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Delete removes a process that has ended, or was never started.
+func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
+	c, err := s.container(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.process(r.ExecID)
+	if err != nil {
+		return nil, err
+	}
+	p.lock()
+	defer p.unlock()
+	if p.execID == "" {
+		err = s.deleteInit(detached(ctx), c)
+	} else {
+		err = s.deleteExec(p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := p.status()
+	return &taskapi.DeleteResponse{Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: timestamp(e.at)}, nil
+}
+
+func (s *Service) deleteInit(ctx context.Context, c *container) error {
+	p := c.init
+	switch ph := p.current(); ph {
+	case stopped, created:
+	case deleted:
+		return fmt.Errorf("%s: %w", p, errdefs.ErrNotFound) // another Delete was faster
+	default:
+		return &phaseError{what: p.String(), is: ph, verb: "delete"}
+	}
+	if err := c.os.Delete(ctx); err != nil {
+		return fmt.Errorf("delete container %q: %w", c.id, err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(drained):
+		return errors.New("the container's process does not end")
+	}
+	for _, e := range c.allExecs() {
+		e.release()
+	}
+	p.release()
+	if err := c.unmountRootfs(); err != nil {
+		return err
+	}
+	if err := p.step(deleted, "delete"); err != nil {
+		return err
+	}
+	e := p.status()
+	s.forget(c.id)
+	s.Publish(&events.TaskDelete{
+		ContainerID: c.id, Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: timestamp(e.at),
+	})
+	if err := c.dir.MarkDeleted(); err != nil {
+		s.logger(c.id).WithError(err).Debug("the delete helper will look for itself")
+	}
+	return nil
+}
+
+func (s *Service) deleteExec(p *process) error {
+	if p.current() == created { // never started: nobody waits for a status
+		p.stop(exit{at: time.Now()})
+	}
+	if err := p.step(deleted, "delete"); err != nil {
+		return err
+	}
+	p.release()
+	p.container.removeExec(p)
+	return nil
+}
+
+// Shutdown ends the shim if no container is left. containerd calls it after
+// every Delete. A container that has ended but was not deleted does not hold
+// the shim up if it is the one that the request names and the last one: then
+// nobody will ask for it again.
+func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+	if c := s.last(r.ID); c != nil && c.init.current() == stopped {
+		if _, err := s.Delete(ctx, &taskapi.DeleteRequest{ID: c.id}); err != nil {
+			return nil, err
+		}
+	}
+	if s.StopIfEmpty() {
+		s.Stop()
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// last returns container id if it is the only one.
+func (s *Service) last(id string) *container {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.containers) != 1 {
+		return nil
+	}
+	return s.containers[id]
+}
+
+// StopIfEmpty refuses new containers from now on if there are none.
+func (s *Service) StopIfEmpty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.containers) > 0 {
+		return false
+	}
+	s.stopping = true
+	return true
+}
+
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,130 @@
+package task
+
+import (
+	"context"
+	"time"
+
+	"github.com/containerd/containerd/api/events"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+)
+
+// watch takes charge of a new container until its init process has ended.
+func (s *Service) watch(c *container) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if c.cgroup != nil {
+		if err := c.cgroup.WatchOOM(ctx, func() { s.checkOOM(c, false) }); err != nil {
+			s.logger(c.id).WithError(err).Debug("out-of-memory kills are noticed at exit only")
+		}
+	}
+	go func() {
+		defer cancel()
+		s.waitInit(c)
+	}()
+}
+
+// waitInit makes the end of the init process the last of the container's
+// exits: the execs, and everything else in the container, end before.
+func (s *Service) waitInit(c *container) {
+	e, outOfMemory := c.init.os.Wait()
+	c.end()
+	if !c.ownsPIDs() {
+		// The kernel has not killed the other processes: see ShouldKillAllOnExit
+		// of containerd's runc shim.
+		if err := c.os.KillAll(context.Background()); err != nil {
+			s.logger(c.id).WithError(err).Debug("kill what init has left")
+		}
+	}
+	c.active.Wait()
+	s.checkOOM(c, outOfMemory)
+	if err := c.dir.WriteExit(bundle.Exit{Pid: e.Pid, Status: e.Status, At: e.At}); err != nil {
+		s.logger(c.id).WithError(err).Warn("the exit status is lost if the shim is killed")
+	}
+	c.init.streamsDrain()
+	s.exited(c.init, e)
+}
+
+// waitExec waits for the end of an exec.
+func (s *Service) waitExec(p *process, os *launcher.Process) {
+	e, outOfMemory := os.Wait()
+	s.checkOOM(p.container, outOfMemory)
+	p.streamsDrain()
+	s.exited(p, e)
+}
+
+// checkOOM publishes TaskOOM if the kernel has killed something for want of
+// memory since the last time, or a guest has ended for want of it.
+func (s *Service) checkOOM(c *container, guest bool) {
+	if c.cgroup != nil {
+		if kills, err := c.cgroup.OOMKills(); err == nil && c.oom.news(kills) {
+			guest = true
+		}
+	}
+	if guest {
+		s.Publish(&events.TaskOOM{ContainerID: c.id})
+	}
+}
+
+// exited records the end of p and publishes it, unless p is still starting:
+// then Start does.
+func (s *Service) exited(p *process, e reaper.Exit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end := exit{status: e.Status, at: e.At}
+	if p.phase == starting && !p.silent {
+		p.early = &end
+		return
+	}
+	s.exitedLocked(p, end)
+}
+
+// exitedLocked stops p first and publishes then: whoever sees the event finds
+// the process stopped. Publish only queues.
+func (s *Service) exitedLocked(p *process, e exit) {
+	if !p.stopLocked(e) || p.silent {
+		return
+	}
+	id := p.execID
+	if id == "" {
+		id = p.container.id
+	}
+	var pid uint32
+	if p.os != nil {
+		pid = uint32(p.os.Pid)
+	}
+	s.Publish(&events.TaskExit{
+		ContainerID: p.container.id, ID: id, Pid: pid,
+		ExitStatus: e.status, ExitedAt: timestamp(e.at),
+	})
+}
+
+func (p *process) stop(e exit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopLocked(e)
+}
+
+// stopLocked returns false if the process was stopped before.
+func (p *process) stopLocked(e exit) bool {
+	if !p.phase.to(stopped) {
+		return false
+	}
+	p.phase, p.exit = stopped, e
+	close(p.done)
+	return true
+}
+
+// streamsDrain waits, for a bounded time, until a terminal's output is copied.
+func (p *process) streamsDrain() {
+	p.mu.Lock()
+	streams := p.streams
+	p.mu.Unlock()
+	if streams != nil {
+		streams.Drain()
+	}
+}
+
+// drained bounds how long Delete waits for the end of a killed process.
+const drained = 10 * time.Second

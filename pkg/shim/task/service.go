@@ -1,0 +1,94 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+)
+
+// Config is what a Service needs.
+type Config struct {
+	Namespace string
+	// Publish queues an event for containerd; it must not block.
+	Publish func(proto.Message)
+	// Launcher returns the launcher for a container's options.
+	Launcher func(options.Options) launcher.Launcher
+	// StartLogger starts a logging program (binary://).
+	StartLogger stdio.StartFunc
+	// Stop ends the shim, soon after it has returned.
+	Stop func()
+	Log  *log.Entry
+}
+
+// Service implements the Task service for all containers of the shim.
+type Service struct {
+	Config
+
+	mu         sync.Mutex
+	containers map[string]*container // nil while Create is under way
+	stopping   bool
+}
+
+// NewService returns a Service without containers.
+func NewService(c Config) *Service {
+	return &Service{Config: c, containers: make(map[string]*container)}
+}
+
+// reserve takes an id, until put or forget.
+func (s *Service) reserve(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return fmt.Errorf("the shim is shutting down: %w", errdefs.ErrUnavailable)
+	}
+	if _, taken := s.containers[id]; taken {
+		return fmt.Errorf("container %q: %w", id, errdefs.ErrAlreadyExists)
+	}
+	s.containers[id] = nil
+	return nil
+}
+
+func (s *Service) put(c *container) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers[c.id] = c
+}
+
+func (s *Service) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.containers, id)
+}
+
+// container finds a container; one that is being created is not found yet.
+func (s *Service) container(id string) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("container %q: %w", id, errdefs.ErrNotFound)
+}
+
+func (s *Service) process(id, execID string) (*process, error) {
+	c, err := s.container(id)
+	if err != nil {
+		return nil, err
+	}
+	return c.process(execID)
+}
+
+// logger of a container.
+func (s *Service) logger(id string) *log.Entry { return s.Log.WithField("id", id) }
+
+// detached is the context of work that must be finished whatever becomes of
+// the request: containerd may die in the middle of any call.
+func detached(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

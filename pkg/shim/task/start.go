@@ -1,0 +1,180 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+)
+
+// Start lets the init process run, or starts an exec.
+func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.StartResponse, error) {
+	c, err := s.container(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.process(r.ExecID)
+	if err != nil {
+		return nil, err
+	}
+	p.lock()
+	defer p.unlock()
+	if p.execID == "" {
+		err = s.startInit(detached(ctx), c)
+	} else {
+		err = s.startExec(detached(ctx), p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &taskapi.StartResponse{Pid: uint32(p.pid())}, nil
+}
+
+func (s *Service) startInit(ctx context.Context, c *container) error {
+	p := c.init
+	if err := p.step(starting, "start"); err != nil {
+		return err
+	}
+	if err := c.os.Start(ctx); err != nil {
+		p.abort()
+		_ = p.signal(unix.SIGKILL)
+		<-p.done // the exit is not news, but Delete must find the process stopped
+		if launcher.IsRunnerGone(err) {
+			return goneError(p.status().status)
+		}
+		return err
+	}
+	s.started(p, &events.TaskStart{ContainerID: c.id, Pid: uint32(p.pid())})
+	return nil
+}
+
+// goneError says why a runner ended before it was ready, as far as its exit
+// status tells.
+func goneError(status uint32) error {
+	if status == 128+uint32(unix.SIGKILL) {
+		return errors.New("the runner was killed before the module was loaded, probably for want of memory: raise the container's memory limit")
+	}
+	return fmt.Errorf("the runner ended with status %d before the module was loaded; its messages are in the container's log", status)
+}
+
+// abort makes the end of a process that could not be started nobody's news.
+func (p *process) abort() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = true
+	if p.early != nil {
+		p.stopLocked(*p.early)
+	}
+}
+
+// started publishes the start of p, and then its end if that has come already:
+// no exit is published before its start.
+func (s *Service) started(p *process, event proto.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Publish(event)
+	p.phase = running
+	if p.early != nil {
+		s.exitedLocked(p, *p.early)
+	}
+}
+
+// startExec plans and launches an exec in the running container.
+func (s *Service) startExec(ctx context.Context, p *process) error {
+	c := p.container
+	if err := c.beginExec(); err != nil {
+		return err
+	}
+	if err := p.step(starting, "start"); err != nil {
+		c.endExec()
+		return err
+	}
+	os, err := s.launchExec(ctx, p)
+	if err != nil {
+		p.abort()
+		p.stop(exit{status: 255, at: time.Now()})
+		c.endExec()
+		return err
+	}
+	p.mu.Lock()
+	p.os = os
+	p.mu.Unlock()
+	go func() {
+		defer c.endExec()
+		s.waitExec(p, os)
+	}()
+	s.started(p, &events.TaskExecStarted{ContainerID: c.id, ExecID: p.execID, Pid: uint32(os.Pid)})
+	return nil
+}
+
+func (s *Service) launchExec(ctx context.Context, p *process) (*launcher.Process, error) {
+	c := p.container
+	plan, err := planExec(p)
+	if err != nil {
+		return nil, err
+	}
+	defer plan.Close()
+	if c.wasm && plan.Kind == oci.Native && !c.options.AllowNativeExec {
+		return nil, fmt.Errorf("exec %q: it is a native program and this is a Wasm container: exec a module of the image, or set the runtime option allow_native_exec: %w",
+			p.spec.Args[0], errdefs.ErrFailedPrecondition)
+	}
+	streams, err := stdio.Open(s.streams(p, oci.UserOf(p.spec, c.spec)))
+	if err != nil {
+		return nil, err
+	}
+	p.open(streams)
+	return c.os.Exec(ctx, launcher.ExecRequest{
+		ID: p.execID, Process: p.spec, Plan: plan, Streams: streams, Terminal: p.io.terminal,
+	})
+}
+
+func planExec(p *process) (*oci.Plan, error) {
+	tree, err := oci.LiveTree(p.container.init.pid())
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	return oci.PlanExec(p.spec, p.container.spec, tree)
+}
+
+// Exec registers an additional process; Start starts it.
+func (s *Service) Exec(_ context.Context, r *taskapi.ExecProcessRequest) (*emptypb.Empty, error) {
+	c, err := s.container(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if r.ExecID == "" {
+		return nil, fmt.Errorf("exec in container %q: the exec id is empty: %w", c.id, errdefs.ErrInvalidArgument)
+	}
+	if ph := c.init.current(); ph != running && ph != paused {
+		return nil, notRunning(c.id)
+	}
+	var spec specs.Process
+	if err := json.Unmarshal(r.Spec.GetValue(), &spec); err != nil {
+		return nil, fmt.Errorf("exec in container %q: decode the process: %w: %w", c.id, err, errdefs.ErrInvalidArgument)
+	}
+	if len(spec.Args) == 0 {
+		return nil, fmt.Errorf("exec in container %q: args is empty: name a program: %w", c.id, errdefs.ErrInvalidArgument)
+	}
+	spec.Terminal = r.Terminal
+	p := newProcess(c, r.ExecID, ioNames{r.Stdin, r.Stdout, r.Stderr, r.Terminal})
+	p.spec = &spec
+	if err := c.addExec(p); err != nil {
+		return nil, err
+	}
+	s.Publish(&events.TaskExecAdded{ContainerID: c.id, ExecID: p.execID})
+	return &emptypb.Empty{}, nil
+}
