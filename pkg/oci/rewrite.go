@@ -63,19 +63,6 @@ func RewriteProcess(process *specs.Process, p *Plan) *specs.Process {
 	return &c
 }
 
-// RewriteRawProcess is RewriteProcess for the JSON in which containerd sends a
-// process, and keeps fields that this package does not know.
-func RewriteRawProcess(process []byte, p *Plan) ([]byte, error) {
-	if p.Kind != Wasm {
-		return slices.Clone(process), nil
-	}
-	data, err := rewriteRaw(process, p)
-	if err != nil {
-		return nil, fmt.Errorf("rewrite process: %w", err)
-	}
-	return data, nil
-}
-
 func rewriteRaw(process []byte, p *Plan) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(process, &fields); err != nil {

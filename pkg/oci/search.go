@@ -2,6 +2,7 @@ package oci
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -72,7 +73,7 @@ func (f *finder) lookUp(command string) (*program, error) {
 		return nil, errNotInPath
 	}
 	var worst error
-	for _, dir := range strings.Split(f.path, ":") {
+	for _, dir := range filepath.SplitList(f.path) {
 		p, err := f.open(guestJoin(guestJoin(f.cwd, dir), command))
 		if err != nil {
 			worst = worse(worst, err)

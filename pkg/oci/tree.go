@@ -140,7 +140,7 @@ func regular(n *node) error {
 }
 
 func deniedError(guestPath string, st *unix.Stat_t, who User) error {
-	return fmt.Errorf("%s (mode %04o, owner %d:%d) is closed to user %d:%d: %w",
+	return fmt.Errorf("%q (mode %04o, owner %d:%d) is closed to user %d:%d: %w",
 		guestPath, st.Mode&0o7777, st.Uid, st.Gid, who.UID, who.GID, unix.EACCES)
 }
 

@@ -68,8 +68,8 @@ func (w *walk) popTo(n int) {
 	}
 }
 
-// to walks from the root to a path. All slashes lead to the root first, so an
-// empty path is the root; a trailing slash demands a directory.
+// to walks on along a path, whose leading slashes mean nothing: a walk begins at
+// the root. A trailing slash demands a directory.
 func (w *walk) to(guestPath string) error {
 	if len(guestPath) >= unix.PathMax {
 		return unix.ENAMETOOLONG
