@@ -332,3 +332,15 @@ func openFiles(t *testing.T) int {
 	check(t, err)
 	return len(entries)
 }
+
+func TestOnlyRecursiveBindBringsMountsAlong(t *testing.T) {
+	t.Parallel()
+	m := bind("/", "/host")
+	if _, _, err := read(t, bundleTree(t, directory(t), m), "/host/proc/version"); err != nil {
+		t.Errorf("recursive: %v", err)
+	}
+	m.Options = []string{"bind"}
+	if _, _, err := read(t, bundleTree(t, directory(t), m), "/host/proc/version"); !errors.Is(err, errHidden) {
+		t.Errorf("not recursive: %v, want %v", err, errHidden)
+	}
+}
