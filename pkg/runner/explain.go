@@ -18,33 +18,43 @@ func explainParseError(name string, err error) error {
 }
 
 func unsupportedFeature(name, feature string) error {
-	return fmt.Errorf("module %q uses %s, which wazero does not support; build it without", name, feature)
+	return fmt.Errorf("module %q uses %s, which this runtime does not support; build it without", name, feature)
 }
 
 // disabledFeature is how wazero says that a proposal is off.
 var disabledFeature = regexp.MustCompile(`feature "([^"]+)" is disabled`)
 
-// opcodes of proposals that wazero does not know, by how it complains about them.
-var unknownOpcodes = []struct {
-	pattern *regexp.Regexp
-	feature string
-}{
-	{regexp.MustCompile(`invalid (instruction|opcode) 0x(06|07|08|09|0a|18|19|1f)\b`), "exceptions"},
-	{regexp.MustCompile(`(vector|simd|SIMD).*0x1[0-9a-f]{2}\b`), "relaxed SIMD"},
-	{regexp.MustCompile(`0xfb\b`), "garbage-collected types (the GC proposal)"},
+// exceptionOpcode is wazero's complaint about an instruction that exceptions
+// brought.
+var exceptionOpcode = regexp.MustCompile(`invalid instruction 0x([6-9]|18|19|1f)\b`)
+
+// unsupportedTargets are the features that compilers record in a module, by
+// their LLVM names, which wazero does not know by name either.
+var unsupportedTargets = map[string]string{
+	"exception-handling": "exceptions",
+	"relaxed-simd":       "relaxed SIMD",
+	"gc":                 "garbage-collected types (the GC proposal)",
+	"memory64":           "64-bit memory (memory64)",
+	"multimemory":        "several memories (multi-memory)",
+	"custom-page-sizes":  "memory pages of another size (custom-page-sizes)",
+	"shared-everything":  "shared-everything threads",
+	"wide-arithmetic":    "wide arithmetic",
 }
 
-// explainCompileError turns wazero's words into a sentence about the file.
-func explainCompileError(name string, err error) error {
-	text := err.Error()
+// explainCompileError turns wazero's words into a sentence about the file. The
+// outline is of a module that wazero refuses, though it could be read.
+func explainCompileError(name string, err error, outline *wasmbin.Module) error {
+	text := strings.Join(strings.Fields(err.Error()), " ")
 	if m := disabledFeature.FindStringSubmatch(text); m != nil {
 		return unsupportedFeature(name, fmt.Sprintf("the feature %q", m[1]))
 	}
-	for _, o := range unknownOpcodes {
-		if o.pattern.MatchString(text) {
-			return unsupportedFeature(name, o.feature)
+	if exceptionOpcode.MatchString(text) {
+		return unsupportedFeature(name, "exceptions")
+	}
+	for _, target := range outline.TargetFeatures {
+		if feature, ok := unsupportedTargets[target]; ok {
+			return unsupportedFeature(name, feature)
 		}
 	}
-	text = strings.Join(strings.Fields(text), " ")
-	return fmt.Errorf("module %q is damaged, or uses a feature that wazero does not support: %s", name, text)
+	return fmt.Errorf("module %q is damaged, or uses a feature that this runtime does not support: %s", name, text)
 }

@@ -51,7 +51,7 @@ func loadGuest(ctx context.Context, j *job.Job) (*guest, error) {
 		return nil, err
 	}
 	if g.compiled, err = compile(ctx, g.runtime, data); err != nil {
-		return nil, explainCompileError(j.Module, err)
+		return nil, explainCompileError(j.Module, err, outline)
 	}
 	g.memory, err = budgetMemory(j.MemoryLimit, outline)
 	return g, err

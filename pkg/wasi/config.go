@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental/sysfs"
 )
 
 // Preopen is a directory that the guest finds open when it starts.
@@ -24,12 +25,18 @@ type Preopen struct {
 // wazero's defaults for clocks, sleep and random numbers are imitations that
 // make guests deterministic; a container expects the real ones.
 func Config(args, env []string, preopens []Preopen) (wazero.ModuleConfig, error) {
+	if err := checkStrings("argument", args); err != nil {
+		return nil, err
+	}
+	if err := checkStrings("environment variable", env); err != nil {
+		return nil, err
+	}
 	dirs := wazero.NewFSConfig()
 	for _, p := range preopens {
 		if err := checkDirectory(p); err != nil {
 			return nil, err
 		}
-		dirs = dirs.WithDirMount(p.Host, p.Guest)
+		dirs = dirs.(sysfs.FSConfig).WithSysFSMount(newDirectory(p.Host), p.Guest)
 	}
 	config := wazero.NewModuleConfig().
 		WithName("").
@@ -51,6 +58,16 @@ func Config(args, env []string, preopens []Preopen) (wazero.ModuleConfig, error)
 		}
 	}
 	return config, nil
+}
+
+// checkStrings refuses what cannot be passed on as a C string.
+func checkStrings(kind string, list []string) error {
+	for _, s := range list {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("%s %q contains a zero byte", kind, s)
+		}
+	}
+	return nil
 }
 
 func checkDirectory(p Preopen) error {

@@ -103,6 +103,9 @@ type Module struct {
 	MemoryPages uint64
 	// CodeSize is the size of the code section in bytes.
 	CodeSize int
+	// TargetFeatures are the features that the module's compiler says it used,
+	// by their names in LLVM.
+	TargetFeatures []string
 
 	types     []FuncType
 	functions []uint32 // type index of each function, imported ones first
@@ -178,6 +181,8 @@ func Parse(data []byte) (*Module, error) {
 func (m *Module) section(id byte, body []byte) error {
 	r := &reader{data: body}
 	switch id {
+	case sectionCustom:
+		m.parseCustom(r)
 	case sectionType:
 		return m.parseTypes(r)
 	case sectionImport:

@@ -193,3 +193,23 @@ func (m *Module) typeAt(index uint32) (FuncType, error) {
 	}
 	return m.types[index], nil
 }
+
+// parseCustom reads the section "target_features" as far as it goes: it is a
+// hint, and nobody checks it. See
+// https://github.com/WebAssembly/tool-conventions/blob/main/Linking.md#target-features-section.
+func (m *Module) parseCustom(r *reader) {
+	if name, err := r.name(); err != nil || name != "target_features" {
+		return
+	}
+	_ = r.each(func() error {
+		prefix, err := r.byte()
+		if err != nil {
+			return err
+		}
+		feature, err := r.name()
+		if err == nil && prefix == '+' {
+			m.TargetFeatures = append(m.TargetFeatures, feature)
+		}
+		return err
+	})
+}
