@@ -3,6 +3,7 @@ package shim
 import (
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/containerd/log"
@@ -34,14 +35,20 @@ func logOutput() io.Writer {
 		unix.Close(fd)
 		return io.Discard
 	}
-	return lossyWriter(fd)
+	// The stack of a crash goes there too: stderr is /dev/null.
+	f := os.NewFile(uintptr(fd), "log")
+	_ = debug.SetCrashOutput(f, debug.CrashOptions{})
+	return lossyWriter{f, fd}
 }
 
 // lossyWriter writes what fits: a line of the log is at most PIPE_BUF long, or
 // may be torn.
-type lossyWriter int
+type lossyWriter struct {
+	file *os.File // owns fd
+	fd   int
+}
 
 func (w lossyWriter) Write(p []byte) (int, error) {
-	_, _ = unix.Write(int(w), p) // EAGAIN: nobody reads
+	_, _ = unix.Write(w.fd, p) // EAGAIN: nobody reads
 	return len(p), nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"runtime/debug"
 	"time"
@@ -44,9 +43,9 @@ type Config struct {
 	Events string
 	// Listener is the socket on which containerd finds the shim.
 	Listener net.Listener
-	// Retire takes the socket away from new shims and clients; it is called
-	// once, when no container is left.
-	Retire func() error
+	// Arrived and Retire: see task.Config.
+	Arrived func(id string)
+	Retire  func(ctx context.Context, l net.Listener, idle func() bool) (bool, error)
 }
 
 // Serve runs the daemon until its last container is deleted and containerd says
@@ -80,12 +79,16 @@ func Serve(c Config) error {
 		Publish:     queue.Publish,
 		Launcher:    func(o options.Options) launcher.Launcher { return runc.New(children, o) },
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
-		Stop:        stop,
-		Log:         logger,
+		Arrived:     c.Arrived,
+		Retire: func(ctx context.Context, idle func() bool) (bool, error) {
+			return c.Retire(ctx, c.Listener, idle)
+		},
+		Stop: stop,
+		Log:  logger,
 	})
 	handleSignals(ctx, logger, func() {
-		if service.StopIfEmpty() {
-			stop()
+		if err := service.StopIfIdle(ctx); err != nil {
+			logger.WithError(err).Warn("stop on a signal")
 		}
 	})
 	server, err := ttrpc.NewServer(
@@ -97,20 +100,17 @@ func Serve(c Config) error {
 	}
 	service.Register(server)
 	go func() {
-		if err := server.Serve(ctx, c.Listener); err != nil && !errors.Is(err, ttrpc.ErrServerClosed) {
+		err := server.Serve(ctx, c.Listener)
+		if err != nil && !errors.Is(err, ttrpc.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			logger.WithError(err).Error("the socket is lost; running containers go on")
 		}
 	}()
 	<-stopped
-	return shutDown(c, server, queue, logger)
+	return shutDown(server, queue, logger)
 }
 
-// shutDown first gives the socket up, so that nobody finds a dying shim.
-func shutDown(c Config, server *ttrpc.Server, queue *events.Queue, logger *log.Entry) error {
-	var errs []error
-	if c.Retire != nil {
-		errs = append(errs, c.Retire())
-	}
+// shutDown answers what is under way and sends the last events.
+func shutDown(server *ttrpc.Server, queue *events.Queue, logger *log.Entry) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestsEnd)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
@@ -118,8 +118,7 @@ func shutDown(c Config, server *ttrpc.Server, queue *events.Queue, logger *log.E
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), eventsEnd)
 	defer cancel()
-	errs = append(errs, queue.Close(ctx))
-	return errors.Join(errs...)
+	return queue.Close(ctx)
 }
 
 // startChild starts a program that the reaper waits for.
@@ -135,18 +134,4 @@ func startChild(children *reaper.Reaper, cmd *exec.Cmd) (<-chan struct{}, error)
 		close(ended)
 	}()
 	return ended, nil
-}
-
-// Listener is the socket that `start` hands to the daemon.
-func Listener(fd uintptr) (net.Listener, error) {
-	f := os.NewFile(fd, "socket")
-	defer f.Close()
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("inherited socket: %w", err)
-	}
-	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // Retire unlinks, under the lock
-	}
-	return l, nil
 }

@@ -31,6 +31,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	if err := s.reserve(r.ID); err != nil {
 		return nil, err
 	}
+	s.Arrived(r.ID)
 	c, err := s.create(detached(ctx), r)
 	if err != nil {
 		s.forget(r.ID)

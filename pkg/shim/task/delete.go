@@ -97,10 +97,26 @@ func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*em
 			return nil, err
 		}
 	}
-	if s.StopIfEmpty() {
+	return &emptypb.Empty{}, s.StopIfIdle(ctx)
+}
+
+// StopIfIdle stops the shim unless it has, or is about to get, a container.
+func (s *Service) StopIfIdle(ctx context.Context) error {
+	retired, err := s.Retire(ctx, s.empty)
+	if err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	// A container may have come by an old connection since; it keeps the shim.
+	if retired && s.refuseIfEmpty() {
 		s.Stop()
 	}
-	return &emptypb.Empty{}, nil
+	return nil
+}
+
+func (s *Service) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.containers) == 0
 }
 
 // last returns container id if it is the only one.
@@ -113,15 +129,12 @@ func (s *Service) last(id string) *container {
 	return s.containers[id]
 }
 
-// StopIfEmpty refuses new containers from now on if there are none.
-func (s *Service) StopIfEmpty() bool {
+// refuseIfEmpty refuses new containers from now on if there are none.
+func (s *Service) refuseIfEmpty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.containers) > 0 {
-		return false
-	}
-	s.stopping = true
-	return true
+	s.stopping = len(s.containers) == 0
+	return s.stopping
 }
 
 func timestamp(t time.Time) *timestamppb.Timestamp {

@@ -23,6 +23,11 @@ type Config struct {
 	Launcher func(options.Options) launcher.Launcher
 	// StartLogger starts a logging program (binary://).
 	StartLogger stdio.StartFunc
+	// Arrived is told of every container for which Create is called.
+	Arrived func(id string)
+	// Retire gives the shim's socket up if idle still holds then, and nobody is
+	// about to use it; it tells whether it did.
+	Retire func(ctx context.Context, idle func() bool) (bool, error)
 	// Stop ends the shim, soon after it has returned.
 	Stop func()
 	Log  *log.Entry

@@ -1,0 +1,49 @@
+// Command containerd-shim-wazero-v1 is the containerd shim that runs Wasm
+// images with wazero. One binary has all the roles; main decides which.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bootstrap"
+)
+
+func main() {
+	if os.Args[0] == job.ExecPath && os.Getenv(job.RoleEnv) == job.RoleRunner {
+		os.Exit(runner.Main())
+	}
+	dir, _ := os.Getwd() // "" if it has been deleted
+	flags, status := bootstrap.Main(bootstrap.Process{
+		Args: os.Args[1:], Environ: os.Environ(), Dir: dir,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}, bootstrap.Config{Cleanup: runc.Cleanup})
+	if flags == nil {
+		os.Exit(status)
+	}
+	if err := serve(flags); err != nil {
+		fmt.Fprintln(os.Stderr, "containerd-shim-wazero-v1:", err)
+		os.Exit(1)
+	}
+}
+
+// serve is the role without an action: the shim itself.
+func serve(flags *bootstrap.Flags) error {
+	listener, err := flags.Listener()
+	if err != nil {
+		return err
+	}
+	return shim.Serve(shim.Config{
+		Namespace: flags.Namespace,
+		ID:        flags.ID,
+		Debug:     flags.Debug,
+		Events:    os.Getenv("TTRPC_ADDRESS"),
+		Listener:  listener,
+		Arrived:   flags.Created,
+		Retire:    flags.Retire,
+	})
+}

@@ -1,0 +1,101 @@
+package task
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/errdefs"
+)
+
+var allPhases = []phase{created, starting, running, paused, stopped, deleted}
+
+func TestEveryPhaseHasTransitionsAndAStatus(t *testing.T) {
+	t.Parallel()
+	for _, p := range allPhases {
+		if _, ok := transitions[p]; !ok {
+			t.Errorf("%s has no row in the table", p)
+		}
+		if p.status() == task.Status_UNKNOWN {
+			t.Errorf("%s has no status", p)
+		}
+	}
+}
+
+func TestOnlyDeletedIsFinal(t *testing.T) {
+	t.Parallel()
+	for _, p := range allPhases {
+		if final := len(transitions[p]) == 0; final != (p == deleted) {
+			t.Errorf("%s: final is %v", p, final)
+		}
+	}
+}
+
+func TestWrongStepIsFailedPrecondition(t *testing.T) {
+	t.Parallel()
+	p := newProcess(&container{id: "c"}, "", ioNames{})
+	err := p.step(running, "resume")
+	if !errors.Is(err, errdefs.ErrFailedPrecondition) {
+		t.Errorf("got %v", err)
+	}
+	if want := `cannot resume container "c": it is created`; err == nil || err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	if p.current() != created {
+		t.Errorf("the phase changed to %s", p.current())
+	}
+}
+
+func TestEndWhileStartingIsPublishedAfterTheStart(t *testing.T) {
+	t.Parallel()
+	var log []string
+	s := NewService(Config{Publish: func(e message) { log = append(log, topicOf(e)) }})
+	p := newProcess(&container{id: "c"}, "", ioNames{})
+	if err := p.step(starting, "start"); err != nil {
+		t.Fatal(err)
+	}
+	s.exited(p, exitOf(3))
+	if len(log) != 0 {
+		t.Fatalf("published %v before the start", log)
+	}
+	s.started(p, startEvent())
+	if len(log) != 2 || log[0] != "TaskStart" || log[1] != "TaskExit" {
+		t.Fatalf("published %v", log)
+	}
+	if p.status().status != 3 || p.current() != stopped {
+		t.Fatalf("status %d, phase %s", p.status().status, p.current())
+	}
+}
+
+func TestEndOfAFailedStartIsNotPublished(t *testing.T) {
+	t.Parallel()
+	s := NewService(Config{Publish: func(e message) { t.Errorf("published %s", topicOf(e)) }})
+	for _, order := range []string{"exit first", "failure first"} {
+		p := newProcess(&container{id: "c"}, "", ioNames{})
+		if err := p.step(starting, "start"); err != nil {
+			t.Fatal(err)
+		}
+		if order == "exit first" {
+			s.exited(p, exitOf(1))
+			p.abort()
+		} else {
+			p.abort()
+			s.exited(p, exitOf(1))
+		}
+		if p.current() != stopped {
+			t.Errorf("%s: %s", order, p.current())
+		}
+	}
+}
+
+func TestSecondEndIsIgnored(t *testing.T) {
+	t.Parallel()
+	published := 0
+	s := NewService(Config{Publish: func(message) { published++ }})
+	p := newProcess(&container{id: "c"}, "", ioNames{})
+	s.exited(p, exitOf(1))
+	s.exited(p, exitOf(2))
+	if published != 1 || p.status().status != 1 {
+		t.Errorf("published %d, status %d", published, p.status().status)
+	}
+}
