@@ -89,7 +89,7 @@ func preopens(j *job.Job) []wasi.Preopen {
 func (g *guest) call(ctx context.Context) error {
 	ctx = experimental.WithMemoryAllocator(ctx, g.memory)
 	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
-	// signals: the guest gets EPIPE, as a native program does that is pid 1.
+	// signals: the guest gets an error, as a native program does that is pid 1.
 	signal.Ignore(syscall.SIGPIPE)
 	module, err := g.runtime.InstantiateModule(ctx, g.compiled, g.config)
 	if err != nil {

@@ -19,8 +19,8 @@ const (
 
 // terminating returns the signals that end a process by default, see signal(7).
 //
-// Left out are SIGKILL, which nobody can handle; SIGPIPE, which becomes the
-// error EPIPE; what the Go runtime needs for itself: SIGPROF, SIGURG, SIGSYS and
+// Left out are SIGKILL, which nobody can handle; SIGPIPE, which becomes an
+// error of the write; what the Go runtime needs for itself: SIGPROF, SIGURG, SIGSYS and
 // the faults SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP; and the signals 32 to
 // 34, of which Go and C libraries use some between threads.
 func terminating() []syscall.Signal {

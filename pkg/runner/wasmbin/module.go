@@ -182,7 +182,7 @@ func (m *Module) section(id byte, body []byte) error {
 	r := &reader{data: body}
 	switch id {
 	case sectionCustom:
-		m.parseCustom(r)
+		return m.parseCustom(r)
 	case sectionType:
 		return m.parseTypes(r)
 	case sectionImport:

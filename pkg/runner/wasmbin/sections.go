@@ -194,12 +194,13 @@ func (m *Module) typeAt(index uint32) (FuncType, error) {
 	return m.types[index], nil
 }
 
-// parseCustom reads the section "target_features" as far as it goes: it is a
-// hint, and nobody checks it. See
+// parseCustom reads the name, and the section "target_features" as far as it
+// goes: that is a hint, and nobody checks it. See
 // https://github.com/WebAssembly/tool-conventions/blob/main/Linking.md#target-features-section.
-func (m *Module) parseCustom(r *reader) {
-	if name, err := r.name(); err != nil || name != "target_features" {
-		return
+func (m *Module) parseCustom(r *reader) error {
+	name, err := r.name()
+	if err != nil || name != "target_features" {
+		return err
 	}
 	_ = r.each(func() error {
 		prefix, err := r.byte()
@@ -212,4 +213,5 @@ func (m *Module) parseCustom(r *reader) {
 		}
 		return err
 	})
+	return nil
 }
