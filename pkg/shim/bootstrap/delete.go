@@ -1,0 +1,126 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+)
+
+const (
+	// cleanupTimeout bounds killing what is left of a container.
+	cleanupTimeout = 3 * time.Second
+	// unmountTimeout bounds unmounting before mounts are detached.
+	unmountTimeout = time.Second
+	// removeDeadTimeout bounds waiting for the lock of a socket.
+	removeDeadTimeout = 500 * time.Millisecond
+	// shutdownTimeout bounds asking a living shim to go.
+	shutdownTimeout = 500 * time.Millisecond
+
+	killed = 128 + uint32(unix.SIGKILL)
+)
+
+// remove makes sure that nothing of a container is left, whatever happened to its
+// shim, and says how the container ended. containerd runs it after every delete,
+// not only after a crash: when the shim has done everything it returns at once.
+//
+// It touches neither other containers nor the socket of a living shim, and does
+// nothing that cannot be done twice or twice at the same time.
+func remove(ctx context.Context, p Process, c Config, f *Flags) error {
+	dir, err := bundleDir(p, f)
+	if err != nil {
+		return err
+	}
+	var cleanupErr error
+	if !dir.Deleted() && dir.Exists() {
+		cleanupErr = cleanup(ctx, c, dir, f.ID)
+	}
+	// After the cleanup, because a shim with a container does not go.
+	leaveShim(ctx, dir, f.ID)
+	if cleanupErr != nil {
+		// The bundle must stay: containerd tries again with it.
+		return cleanupErr
+	}
+	return respond(p, dir)
+}
+
+func cleanup(ctx context.Context, c Config, dir bundle.Dir, id string) error {
+	err := kill(ctx, c, dir, id)
+	uctx, cancel := context.WithTimeout(ctx, unmountTimeout)
+	defer cancel()
+	return errors.Join(err, dir.UnmountRootfs(uctx))
+}
+
+func kill(ctx context.Context, c Config, dir bundle.Dir, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	if err := c.Cleanup(ctx, dir, id); err != nil {
+		return fmt.Errorf("clean up container %s: %w", id, err)
+	}
+	return nil
+}
+
+// leaveShim takes the container's claim on its shim back: a shim without
+// containers goes, and the socket of a dead one is removed. All of it is best
+// effort.
+func leaveShim(ctx context.Context, dir bundle.Dir, id string) {
+	s, err := dir.ReadSocket()
+	if err != nil {
+		return
+	}
+	_ = os.Remove(announcement(s.Path, id))
+	if _, err := os.Lstat(s.Path); errors.Is(err, fs.ErrNotExist) {
+		return // the usual case: the shim has removed it
+	}
+	alive, err := listening(s.Path)
+	switch {
+	case err != nil:
+	case !alive:
+		removeDead(s.Path)
+	case !dir.Deleted():
+		// It may be a shim that never got a container.
+		shutdown(ctx, s.Path, id)
+	}
+}
+
+func shutdown(ctx context.Context, socket, id string) {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return
+	}
+	client := ttrpc.NewClient(conn)
+	defer client.Close()
+	_, _ = taskapi.NewTTRPCTaskClient(client).Shutdown(ctx, &taskapi.ShutdownRequest{ID: id})
+}
+
+// respond tells how the container ended, as far as that is known: what the shim
+// has recorded, or that it was killed.
+func respond(p Process, dir bundle.Dir) error {
+	r := &taskapi.DeleteResponse{ExitStatus: killed, ExitedAt: timestamppb.Now()}
+	if e, err := dir.ReadExit(); err == nil {
+		r = &taskapi.DeleteResponse{Pid: uint32(e.Pid), ExitStatus: e.Status, ExitedAt: timestamppb.New(e.At)}
+	} else if s, err := dir.ReadState(); err == nil {
+		r.Pid = uint32(s.Pid)
+	}
+	data, err := proto.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	if _, err := p.Stdout.Write(data); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
