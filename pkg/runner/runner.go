@@ -67,6 +67,13 @@ func run(control *job.Control) (status int) {
 		}
 		return statusCannotRun
 	}
+	// The shim says go when runc has ended, so it is our parent now.
+	if err := privilege.DieWithParent(); err != nil {
+		return refuse(control, err)
+	}
+	if !shimAlive() {
+		return statusCannotRun
+	}
 	return guest.run(ctx, control, os.Stderr)
 }
 
@@ -97,20 +104,14 @@ func confine(j *job.Job) error {
 	if err := privilege.Drop(j.KeepCapabilities); err != nil {
 		return err
 	}
-	if err := privilege.Isolate(); err != nil {
-		return err
-	}
-	return shimAlive()
+	return privilege.Isolate()
 }
 
-// shimAlive finds a shim that ended before Isolate asked to be told.
-func shimAlive() error {
+// shimAlive finds a shim that ended before DieWithParent asked to be told.
+func shimAlive() bool {
 	var b [1]byte
 	n, _, err := unix.Recvfrom(job.FDControl, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	if n == 0 && err == nil {
-		return errors.New("the shim is gone")
-	}
-	return nil
+	return n != 0 || err != nil
 }
 
 // refuse tells the shim why the guest cannot run.

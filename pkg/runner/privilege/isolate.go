@@ -6,9 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Isolate keeps other processes of the container away from this one's memory and
-// ties its life to its parent's. Call it after Drop: the kernel undoes both when
-// credentials change. The caller then checks that the parent is still there.
+// Isolate keeps other processes of the container away from this one's memory.
+// Call it after Drop: the kernel undoes it when credentials change.
 //
 // The process is made not dumpable, so that nobody without CAP_SYS_PTRACE can
 // attach to it or open its /proc/<pid>/mem: not another runner of the same user,
@@ -22,5 +21,13 @@ func Isolate() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("make the process not dumpable: %w", err)
 	}
+	return nil
+}
+
+// DieWithParent makes the kernel end this process when its parent ends. Call it
+// after Drop, for the same reason, and when the shim is known to be the parent:
+// the first parent of an exec is runc, which ends at once. The caller then
+// checks that the parent is still there.
+func DieWithParent() error {
 	return onAllThreads("ask for a signal when the parent ends", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
 }
