@@ -12,6 +12,8 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -25,8 +27,9 @@ const (
 	unmountTimeout = time.Second
 	// removeDeadTimeout bounds waiting for the lock of a socket.
 	removeDeadTimeout = 500 * time.Millisecond
-	// shutdownTimeout bounds asking a living shim to go.
-	shutdownTimeout = 500 * time.Millisecond
+	// dismissTimeout bounds talking to a living shim.
+	dismissTimeout = time.Second
+	dismissPause   = 10 * time.Millisecond
 
 	killed = 128 + uint32(unix.SIGKILL)
 )
@@ -89,13 +92,15 @@ func leaveShim(ctx context.Context, dir bundle.Dir, id string) {
 	case !alive:
 		removeDead(s.Path)
 	case !dir.Deleted():
-		// It may be a shim that never got a container.
-		shutdown(ctx, s.Path, id)
+		dismiss(ctx, s.Path, id)
 	}
 }
 
-func shutdown(ctx context.Context, socket, id string) {
-	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+// dismiss tells a living shim that containerd has given the container up: it
+// forgets the container, which cleanup has killed, and goes if it was the last.
+// The shim may never have had it, if start was the last that containerd did.
+func dismiss(ctx context.Context, socket, id string) {
+	ctx, cancel := context.WithTimeout(ctx, dismissTimeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -103,7 +108,16 @@ func shutdown(ctx context.Context, socket, id string) {
 	}
 	client := ttrpc.NewClient(conn)
 	defer client.Close()
-	_, _ = taskapi.NewTTRPCTaskClient(client).Shutdown(ctx, &taskapi.ShutdownRequest{ID: id})
+	task := taskapi.NewTTRPCTaskClient(client)
+	for {
+		_, err := task.Delete(ctx, &taskapi.DeleteRequest{ID: id})
+		// FailedPrecondition: the shim has yet to see the end of the process.
+		if status.Code(err) != codes.FailedPrecondition {
+			break
+		}
+		time.Sleep(dismissPause)
+	}
+	_, _ = task.Shutdown(ctx, &taskapi.ShutdownRequest{ID: id})
 }
 
 // respond tells how the container ended, as far as that is known: what the shim

@@ -196,6 +196,7 @@ func TestDeleteRemovesTheSocketOfADeadShimOnly(t *testing.T) {
 	c.start()
 	create(t, socket, c.id)
 	c.remove() // as if containerd had lost the connection
+	shutdown(t, socket)
 	if shimPid(t, socket) != pid {
 		t.Fatal("the group's shim is gone")
 	}
@@ -208,6 +209,20 @@ func TestDeleteRemovesTheSocketOfADeadShimOnly(t *testing.T) {
 		t.Errorf("left %q", got)
 	}
 	pod.remove()
+}
+
+// The shim lives, but containerd could not reach it.
+func TestDeleteMakesALivingShimForgetTheContainer(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, "c1", "")
+	socket := c.start()
+	pid := shimPid(t, socket)
+	create(t, socket, c.id)
+	c.remove()
+	waitGone(t, pid)
+	if got := names(t, c.socketDir); got != "" {
+		t.Errorf("left %q", got)
+	}
 }
 
 // That is a start whose caller died before Create.

@@ -422,7 +422,7 @@ func TestStartWhileTheOldShimGoesGetsALivingOne(t *testing.T) {
 		delay[i%2] = time.Duration(i) * 10 * time.Microsecond
 		wg.Go(func() {
 			time.Sleep(delay[0])
-			shutdown(context.Background(), socket, "pod")
+			shutdown(t, socket)
 		})
 		wg.Go(func() {
 			time.Sleep(delay[1])
@@ -475,12 +475,22 @@ func end(t *testing.T, socket string, ids ...string) {
 			t.Error(err)
 		}
 	}
+	shutdown(t, socket)
+	waitGone(t, pid)
+}
+
+func shutdown(t *testing.T, socket string) {
+	tc, done, err := dial(socket)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer done()
 	// A shim that exits at once may close the connection before the answer is
 	// out; containerd takes that for a success.
 	if _, err := tc.Shutdown(t.Context(), &taskapi.ShutdownRequest{}); err != nil && !errors.Is(err, ttrpc.ErrClosed) {
 		t.Error(err)
 	}
-	waitGone(t, pid)
 }
 
 func TestShimWithAContainerStays(t *testing.T) {
@@ -489,7 +499,7 @@ func TestShimWithAContainerStays(t *testing.T) {
 	socket := c.start()
 	pid := shimPid(t, socket)
 	create(t, socket, c.id)
-	shutdown(t.Context(), socket, c.id)
+	shutdown(t, socket)
 	if shimPid(t, socket) != pid {
 		t.Error("another shim")
 	}
@@ -509,7 +519,7 @@ func TestAnnouncementsOfContainersThatNeverCameExpire(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer undo()
-	shutdown(t.Context(), socket, "pod")
+	shutdown(t, socket)
 	if shimPid(t, socket) != pid {
 		t.Fatal("the shim went although a container is on its way")
 	}
