@@ -45,7 +45,7 @@ func testMain(m *testing.M) int {
 
 // process is a runner that a test plays the shim for.
 type process struct {
-	t       *testing.T
+	t       testing.TB
 	cmd     *exec.Cmd
 	control *job.Control
 	socket  *os.File
@@ -89,7 +89,7 @@ type options struct {
 }
 
 // start runs module (a path) and returns when the runner has reported.
-func start(t *testing.T, module string, o options) (*process, job.Report) {
+func start(t testing.TB, module string, o options) (*process, job.Report) {
 	t.Helper()
 	p := launch(t, module, o)
 	report, err := p.control.ReadReport()
@@ -100,7 +100,7 @@ func start(t *testing.T, module string, o options) (*process, job.Report) {
 	return p, report
 }
 
-func launch(t *testing.T, module string, o options) *process {
+func launch(t testing.TB, module string, o options) *process {
 	t.Helper()
 	j := o.job
 	if j.Module == "" {
@@ -143,7 +143,7 @@ func launch(t *testing.T, module string, o options) *process {
 }
 
 // run starts a module that must be ready, lets it go and waits for its end.
-func run(t *testing.T, module string, o options) *process {
+func run(t testing.TB, module string, o options) *process {
 	t.Helper()
 	p := startReady(t, module, o)
 	p.letGo()
@@ -151,7 +151,7 @@ func run(t *testing.T, module string, o options) *process {
 	return p
 }
 
-func startReady(t *testing.T, module string, o options) *process {
+func startReady(t testing.TB, module string, o options) *process {
 	t.Helper()
 	p, report := start(t, module, o)
 	if report.Kind != job.Ready {
@@ -193,7 +193,7 @@ func (p *process) expect(status int, stdout string) {
 	}
 }
 
-func socketPair(t *testing.T) (ours, theirs *os.File) {
+func socketPair(t testing.TB) (ours, theirs *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
@@ -203,7 +203,7 @@ func socketPair(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-func jobFile(t *testing.T, j *job.Job) *os.File {
+func jobFile(t testing.TB, j *job.Job) *os.File {
 	t.Helper()
 	data, err := j.Encode()
 	must(t, err)
@@ -216,7 +216,7 @@ func jobFile(t *testing.T, j *job.Job) *os.File {
 	return file
 }
 
-func open(t *testing.T, path string) *os.File {
+func open(t testing.TB, path string) *os.File {
 	t.Helper()
 	file, err := os.Open(path)
 	must(t, err)
@@ -225,7 +225,7 @@ func open(t *testing.T, path string) *os.File {
 }
 
 // wat assembles a module in the text format.
-func wat(t *testing.T, name, source string, flags ...string) string {
+func wat(t testing.TB, name, source string, flags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, name+".wat"), filepath.Join(dir, name+".wasm")
@@ -237,7 +237,7 @@ func wat(t *testing.T, name, source string, flags ...string) string {
 	return out
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

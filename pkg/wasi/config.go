@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -46,7 +45,7 @@ func Config(args, env []string, preopens []Preopen) (wazero.ModuleConfig, error)
 		WithSysWalltime().
 		WithSysNanotime().
 		WithSysNanosleep().
-		WithOsyield(runtime.Gosched).
+		WithOsyield(newYielder().yield).
 		WithRandSource(rand.Reader).
 		WithStdin(os.Stdin).
 		WithStdout(os.Stdout).
