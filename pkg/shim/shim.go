@@ -86,13 +86,16 @@ func Serve(c Config) error {
 		Stop: stop,
 		Log:  logger,
 	})
-	handleSignals(ctx, logger, func() {
+	stopIfIdle := func() {
 		if err := service.StopIfIdle(ctx); err != nil {
-			logger.WithError(err).Warn("stop on a signal")
+			logger.WithError(err).Warn("stop the shim")
 		}
-	})
+	}
+	handleSignals(ctx, logger, stopIfIdle)
+	listener := countClients(c.Listener, stopIfIdle)
+	defer listener.stop()
 	server, err := ttrpc.NewServer(
-		ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()),
+		ttrpc.WithServerHandshaker(sameUser{ttrpc.UnixSocketRequireSameUser()}),
 		ttrpc.WithUnaryServerInterceptor(task.Intercept(logger)),
 	)
 	if err != nil {
@@ -100,7 +103,7 @@ func Serve(c Config) error {
 	}
 	service.Register(server)
 	go func() {
-		err := server.Serve(ctx, c.Listener)
+		err := server.Serve(ctx, listener)
 		if err != nil && !errors.Is(err, ttrpc.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			logger.WithError(err).Error("the socket is lost; running containers go on")
 		}

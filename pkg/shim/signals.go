@@ -23,7 +23,7 @@ func handleSignals(ctx context.Context, logger *log.Entry, stop func()) {
 			select {
 			case sig := <-sigs:
 				if sig == unix.SIGUSR1 {
-					logger.Infof("stacks:\n%s", stacks())
+					logger.Infof("stacks of %d goroutines:\n%s", runtime.NumGoroutine(), stacks())
 				} else {
 					stop()
 				}

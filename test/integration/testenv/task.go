@@ -132,7 +132,7 @@ func (c *Containerd) Create(t testing.TB, s Spec) (*Task, error) {
 	if err != nil {
 		t.Fatalf("create container %s: %v", s.ID, err)
 	}
-	t.Cleanup(func() { c.remove(t, ctx, container) })
+	t.Cleanup(func() { c.remove(t, s.ID) })
 
 	k := &Task{Container: container, Stdout: &Buffer{}, Stderr: &Buffer{}, ctx: ctx}
 	streams := []cio.Opt{cio.WithStreams(s.Stdin, k.Stdout, k.Stderr), cio.WithFIFODir(c.file("fifo"))}
@@ -164,9 +164,18 @@ func (c *Containerd) Run(t testing.TB, s Spec) *Task {
 }
 
 // remove removes what is left of a container at the end of a test.
-func (c *Containerd) remove(t testing.TB, ctx context.Context, container client.Container) {
+func (c *Containerd) remove(t testing.TB, id string) {
+	cl, ctx := c.Client(t) // a new one: containerd may have been restarted
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	container, err := cl.LoadContainer(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return
+	}
+	if err != nil {
+		t.Errorf("load container %s: %v", id, err)
+		return
+	}
 	if task, err := container.Task(ctx, nil); err == nil {
 		if _, err := task.Delete(ctx, client.WithProcessKill); err != nil && !errdefs.IsNotFound(err) {
 			t.Errorf("delete task %s: %v", container.ID(), err)
@@ -293,4 +302,17 @@ func await(t testing.TB, id string, exit <-chan client.ExitStatus) uint32 {
 		t.Fatalf("%s did not end within %s", id, limit)
 		return 0
 	}
+}
+
+// CreateAny is Create for tests in which it may fail in any way, at any moment.
+// What it leaves is removed when the test ends.
+func (c *Containerd) CreateAny(t testing.TB, s Spec) {
+	t.Helper()
+	cl, ctx := c.Client(t)
+	container, err := c.NewContainer(t, cl, ctx, s)
+	if err != nil {
+		return
+	}
+	t.Cleanup(func() { c.remove(t, s.ID) })
+	_, _ = container.NewTask(ctx, cio.NullIO)
 }
