@@ -98,7 +98,11 @@ func checkProcess(p *specs.Process) error {
 
 // hooksMayAddFiles: those that run before the process is executed.
 func hooksMayAddFiles(h *specs.Hooks) bool {
-	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0
+	if h == nil {
+		return false
+	}
+	//lint:ignore SA1019 Docker up to 27 still sets up its network by prestart
+	return len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0
 }
 
 type planner struct {
