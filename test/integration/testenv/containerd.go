@@ -96,7 +96,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 [ttrpc]
   address = "%[1]s/c.sock.ttrpc"
 [debug]
-  level = "debug"
+  level = "trace"
 `, c.Dir)
 }
 

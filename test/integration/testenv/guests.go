@@ -35,12 +35,7 @@ func (g *Guests) Build(t testing.TB, name string, kind Kind) []byte {
 		return data
 	}
 	out := filepath.Join(t.TempDir(), name)
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./guests/"+name)
-	cmd.Dir = filepath.Join(Root(), "test", "integration")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if kind == Wasm {
-		cmd.Env = append(cmd.Env, "GOOS=wasip1", "GOARCH=wasm")
-	}
+	cmd := compiler(filepath.Join(Root(), "test", "integration", "guests", name), out, kind)
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build guest %s: %v\n%s", name, err, msg)
 	}
@@ -55,6 +50,24 @@ func (g *Guests) Build(t testing.TB, name string, kind Kind) []byte {
 	return data
 }
 
+// compiler is the command that builds a guest in C (dir/<name>.c) or Go.
+func compiler(dir, out string, kind Kind) *exec.Cmd {
+	source := filepath.Join(dir, filepath.Base(dir)+".c")
+	if _, err := os.Stat(source); err == nil {
+		if kind == Wasm {
+			return exec.Command("clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-Wl,--strip-debug", "-o", out, source)
+		}
+		return exec.Command("gcc", "-static", "-O2", "-s", "-o", out, source)
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if kind == Wasm {
+		cmd.Env = append(cmd.Env, "GOOS=wasip1", "GOARCH=wasm")
+	}
+	return cmd
+}
+
 // Multi is an image of the guest "multi"; its entrypoint is /multi.wasm or /multi.
 func (g *Guests) Multi(t testing.TB, kind Kind) Image {
 	t.Helper()
@@ -67,4 +80,16 @@ func (g *Guests) Multi(t testing.TB, kind Kind) Image {
 		Files:  map[string]File{path: {Data: g.Build(t, "multi", kind)}, "/tmp": {Dir: true, Mode: 0o777}},
 		Config: v1.ImageConfig{Entrypoint: []string{path}},
 	}
+}
+
+// Example returns the module of an example image, built from its source.
+func Example(t testing.TB, name string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	output(t, Root(), "bash", "examples/build.sh", dir, name)
+	data, err := os.ReadFile(filepath.Join(dir, name, name+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -113,11 +113,15 @@ func (i Image) layer() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-func (f File) write(w *tar.Writer, name string) error {
-	mode := f.Mode
-	if mode == 0 {
-		mode = 0o755
+func (f File) mode() int64 {
+	if f.Mode == 0 {
+		return 0o755
 	}
+	return f.Mode
+}
+
+func (f File) write(w *tar.Writer, name string) error {
+	mode := f.mode()
 	switch {
 	case f.Link != "":
 		return w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: f.Link, Mode: 0o777})

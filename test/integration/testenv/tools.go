@@ -23,6 +23,7 @@ const (
 	runcVersion      = "1.5.2"
 	dockerdVersion   = "2.0.0-beta.24"
 	dockerCLIVersion = "29.9.1"
+	buildxVersion    = "0.37.2"
 )
 
 // Runtime is our shim's name, RuncRuntime that of containerd's own.
