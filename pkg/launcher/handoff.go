@@ -24,14 +24,15 @@ type Handoff struct {
 	conn    net.Conn
 	control *job.Control
 
+	first       chan job.Report // the runner's answer to Go; closed when there is none
+	ended       chan struct{}   // closed when the runner's end of the socket is
 	outOfMemory atomic.Bool
-	ended       chan struct{} // closed when the runner's end of the socket is; nil before Run
 }
 
 // NewHandoff prepares the files for a Wasm plan. The plan's module stays the
 // caller's.
 func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
-	h := &Handoff{}
+	h := &Handoff{first: make(chan job.Report, 1), ended: make(chan struct{})}
 	defer func() {
 		if retErr != nil {
 			h.Close()
@@ -55,6 +56,7 @@ func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
 		return nil, os.NewSyscallError("dup", err)
 	}
 	h.files = append(h.files, os.NewFile(uintptr(module), plan.Module.Name()))
+	go h.listen()
 	return h, nil
 }
 
@@ -109,24 +111,20 @@ func (h *Handoff) Inherited() {
 // Run tells the runner to go and waits until it is ready to. The error is a
 // sentence for the user if the module cannot run.
 func (h *Handoff) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := h.control.Go(); err != nil {
-		return errRunnerGone
-	}
-	r, err := h.control.ReadReport()
-	if ctx.Err() != nil {
+	_ = h.control.Go() // a runner that has ended already may have said why
+	var r job.Report
+	var ok bool
+	select {
+	case r, ok = <-h.first:
+	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err != nil {
+	switch {
+	case !ok:
 		return errRunnerGone
-	}
-	switch r.Kind {
-	case job.Ready:
-		h.ended = make(chan struct{})
-		go h.listen()
+	case r.Kind == job.Ready:
 		return nil
-	case job.Failed:
+	case r.Kind == job.Failed:
 		return fmt.Errorf("%s: %w", r.Message, errdefs.ErrInvalidArgument)
 	default:
 		return errors.New("not enough memory to load the module: raise the container's memory limit")
@@ -140,10 +138,11 @@ var errRunnerGone = errors.New("the runner ended before the module was loaded")
 // IsRunnerGone tells that Run failed because the runner had ended.
 func IsRunnerGone(err error) bool { return errors.Is(err, errRunnerGone) }
 
-// listen takes the reports of a running guest.
+// listen takes the runner's reports until its end.
 func (h *Handoff) listen() {
 	defer close(h.ended)
-	for {
+	defer close(h.first)
+	for answered := false; ; answered = true {
 		r, err := h.control.ReadReport()
 		if err != nil {
 			return
@@ -151,17 +150,18 @@ func (h *Handoff) listen() {
 		if r.Kind == job.OutOfMemory {
 			h.outOfMemory.Store(true)
 		}
+		if !answered {
+			h.first <- r
+		}
 	}
 }
 
 // OutOfMemory is called after the runner's end: did the guest end because it
 // was refused memory at the container's limit?
 func (h *Handoff) OutOfMemory() bool {
-	if h.ended != nil {
-		select {
-		case <-h.ended:
-		case <-time.After(time.Second): // a process it left behind holds the socket
-		}
+	select {
+	case <-h.ended:
+	case <-time.After(time.Second): // a process that it left behind holds the socket
 	}
 	return h.outOfMemory.Load()
 }

@@ -50,7 +50,6 @@ func (p *Process) Wait() (e reaper.Exit, outOfMemory bool) {
 	}
 	if p.Handoff != nil {
 		outOfMemory = p.Handoff.OutOfMemory()
-		p.Handoff.Close()
 	}
 	return e, outOfMemory
 }
@@ -91,8 +90,12 @@ func (p *Process) send(sig unix.Signal) error {
 	}
 }
 
-// Release gives the pidfd back; signals are NotFound from then on.
+// Release gives back what a process that has ended holds; signals are NotFound
+// from then on.
 func (p *Process) Release() {
+	if p.Handoff != nil {
+		p.Handoff.Close()
+	}
 	if p.pidfd != nil {
 		p.pidfd.Close()
 	}

@@ -104,9 +104,18 @@ func (c *container) KillAll(ctx context.Context) error {
 	})
 }
 
+// Delete first tries without force, which waits 100 ms even if nothing runs.
 func (c *container) Delete(ctx context.Context) error {
+	err := c.delete(ctx, false)
+	if err != nil {
+		err = c.delete(ctx, true)
+	}
+	return err
+}
+
+func (c *container) delete(ctx context.Context, force bool) error {
 	err := c.run(ctx, func(ctx context.Context) error {
-		return c.cmd.Delete(ctx, c.id, &gorunc.DeleteOpts{Force: true})
+		return c.cmd.Delete(ctx, c.id, &gorunc.DeleteOpts{Force: force})
 	})
 	if err != nil && strings.Contains(err.Error(), "does not exist") {
 		return nil

@@ -93,7 +93,13 @@ func fromRuntimeOptions(r *runtimeoptions.Options) (Options, []string, error) {
 		if err != nil {
 			return Options{}, nil, err
 		}
-		return parseTOML(data, path)
+		o, unknown, err := parseTOML(data, path)
+		if err == nil && len(unknown) > 0 {
+			// The file is written for this shim alone. A body may be a whole
+			// table of containerd's configuration, written for many.
+			return Options{}, nil, fmt.Errorf("%s: %w", path, UnknownError(unknown))
+		}
+		return o, nil, err
 	}
 	if len(r.GetConfigBody()) > maxTOML {
 		return Options{}, nil, fmt.Errorf("runtime options are larger than %d bytes", maxTOML)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/errdefs"
@@ -67,11 +68,14 @@ func Intercept(logger *log.Entry) ttrpc.UnaryServerInterceptor {
 				err = errgrpc.ToGRPC(errPanic)
 			}
 		}()
+		begin := time.Now()
 		resp, err := call(ctx, unmarshal)
+		entry := logger.WithFields(log.Fields{"method": info.FullMethod, "duration": time.Since(begin)})
 		if err != nil {
-			logger.WithField("method", info.FullMethod).WithError(err).Debug("request failed")
+			entry.WithError(err).Debug("request failed")
 			return nil, errgrpc.ToGRPC(err)
 		}
+		entry.Debug("request done")
 		return resp, nil
 	}
 }

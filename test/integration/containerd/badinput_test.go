@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
+
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
@@ -85,6 +87,8 @@ func badInputs(t *testing.T) []badInput {
 	write(t, malformed, []byte("SystemdCgroup = tru\n"))
 	wrongType := filepath.Join(dir, "wrong-type.toml")
 	write(t, wrongType, []byte("allow_native_exec = \"yes\"\n"))
+	misspelt := filepath.Join(dir, "misspelt.toml")
+	write(t, misspelt, []byte("SystemdCgroups = true\n"))
 	_, foreignName := foreignProgram()
 	const check = "check ENTRYPOINT and CMD of the image"
 
@@ -120,6 +124,7 @@ func badInputs(t *testing.T) []badInput {
 		{"annotation of a handler that is not there", []string{"--annotation", "run.oci.handler=krun"}, []string{"/good.wasm"}, []string{`annotation run.oci.handler="krun"`, "set it to wasm"}},
 		{"malformed options", []string{"--runtime-config-path", malformed}, []string{"/good.wasm"}, []string{malformed, "line 1"}},
 		{"option of the wrong type", []string{"--runtime-config-path", wrongType}, []string{"/good.wasm"}, []string{wrongType, "allow_native_exec", "true or false"}},
+		{"unknown option", []string{"--runtime-config-path", misspelt}, []string{"/good.wasm"}, []string{misspelt, "unknown runtime option SystemdCgroups", "the shim knows"}},
 		{"missing options file", []string{"--runtime-config-path", dir + "/gone.toml"}, []string{"/good.wasm"}, []string{dir + "/gone.toml", "no such file or directory"}},
 		{"config.json truncated", []string{"--runtime", shimThat(t, dir, "truncates", `head -c 100 config.json > c && mv c config.json`)}, []string{"/good.wasm"},
 			[]string{"config.json: unexpected end of JSON input"}},
@@ -178,14 +183,20 @@ func TestUnknownFieldsReachRunc(t *testing.T) {
 	}
 }
 
-// A misspelt option is not silently ignored: the log names it.
-func TestUnknownOptionIsLogged(t *testing.T) {
+// An option that the shim does not know is an error in a file that was written
+// for it, and a line in the log where CRI sends a whole table of its
+// configuration.
+func TestUnknownOptionInATableIsLogged(t *testing.T) {
 	c := testenv.StartContainerd(t, testenv.Newest)
 	img := badImage()
 	c.Import(t, img)
-	options := filepath.Join(t.TempDir(), "options.toml")
-	write(t, options, []byte("SystemdCgroups = true\n"))
-	c.Ctr(t, "run", "--rm", "--runtime", testenv.Runtime, "--runtime-config-path", options, img.Name, "unknown", "/good.wasm")
+	task := c.Run(t, testenv.Spec{
+		ID: "unknown", Image: img, Args: []string{"/good.wasm"},
+		RuntimeOptions: &runtimeoptions.Options{ConfigBody: []byte("SystemdCgroups = true\n")},
+	})
+	if status := task.Finish(t); status != 0 {
+		t.Errorf("exit status is %d, want 0", status)
+	}
 	testenv.Eventually(t, "a line in the log", func() error {
 		if !strings.Contains(c.Log(), "unknown runtime option SystemdCgroups") {
 			return fmt.Errorf("not in containerd's log")
