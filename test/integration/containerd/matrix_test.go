@@ -1,8 +1,8 @@
 package containerd
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,12 +116,7 @@ func exitWhileAway(t *testing.T, c *testenv.Containerd, img testenv.Image) {
 
 	// Nobody can subscribe before containerd forwards what the shim has kept for
 	// it, but it logs that.
-	testenv.Eventually(t, "exit event", func() error {
-		if !strings.Contains(c.Log()[seen:], "topic=/tasks/exit") {
-			return errors.New("containerd's log has none")
-		}
-		return nil
-	})
+	requireForwarded(t, c, seen, "/tasks/exit")
 	exit, err := k.Wait(k.Context())
 	if err == nil {
 		if status := <-exit; status.Error() == nil && status.ExitCode() != 0 {
@@ -133,10 +128,24 @@ func exitWhileAway(t *testing.T, c *testenv.Containerd, img testenv.Image) {
 	if !errdefs.IsNotFound(err) {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "delete event", func() error {
-		_, after, _ := strings.Cut(c.Log()[seen:], "topic=/tasks/exit")
-		if !strings.Contains(after, "topic=/tasks/delete") {
-			return errors.New("containerd's log has none after the exit event")
+	requireForwarded(t, c, seen, "/tasks/exit", "/tasks/delete")
+}
+
+// requireForwarded waits until containerd has logged, after the first seen bytes
+// of its log, that these events came first, in this order.
+func requireForwarded(t *testing.T, c *testenv.Containerd, seen int, want ...string) {
+	t.Helper()
+	testenv.Eventually(t, strings.Join(want, ", "), func() error {
+		var got []string
+		for line := range strings.Lines(c.Log()[seen:]) {
+			if _, after, ok := strings.Cut(line, `msg="event forwarded"`); ok {
+				_, topic, _ := strings.Cut(after, "topic=")
+				topic, _, _ = strings.Cut(topic, " ")
+				got = append(got, topic)
+			}
+		}
+		if len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+			return fmt.Errorf("containerd got %v", got)
 		}
 		return nil
 	})
