@@ -156,14 +156,22 @@ func snapshot(t *testing.T) map[string]bool {
 			found["mount "+line] = true
 		}
 	}
-	// A process in a container has the container's file system, which is ours.
-	tables, err := filepath.Glob("/proc/[0-9]*/mountinfo")
+	// A process in a container has mounts of its own, with the file system of
+	// the container among them.
+	host, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range tables {
-		if data, err := os.ReadFile(path); err == nil && strings.Contains(string(data), ours) {
-			found["process "+filepath.Base(filepath.Dir(path))] = true
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range processes {
+		if ns, err := os.Readlink(path + "/ns/mnt"); err != nil || ns == host {
+			continue
+		}
+		if data, err := os.ReadFile(path + "/mountinfo"); err == nil && strings.Contains(string(data), ours) {
+			found["process "+filepath.Base(path)] = true
 		}
 	}
 	name, _, _ := strings.Cut(strings.ToLower(t.Name()), "/")
