@@ -47,8 +47,9 @@ const (
 )
 
 // Parse reads the options of a request; nil and an empty Any are the defaults.
-// The second result names the options that the shim does not know, sorted: see
-// UnknownError. An error names the option and the file that it stands in.
+// The second result names the options in a table of containerd's configuration
+// that the shim does not know, sorted: see UnknownError. In a file of their own
+// they are an error. An error names the option and the file that it stands in.
 func Parse(any *anypb.Any) (Options, []string, error) {
 	if any == nil || (any.GetTypeUrl() == "" && len(any.GetValue()) == 0) {
 		return Options{}, nil, nil
