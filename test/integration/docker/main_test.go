@@ -47,6 +47,7 @@ func TestDocker(t *testing.T) {
 		name string
 		run  func(*testing.T, *testenv.Docker)
 	}{
+		{"examples", examples},
 		{"run", run},
 		{"run with a platform", runPlatform},
 		{"run -i", runInteractive},

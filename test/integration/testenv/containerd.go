@@ -14,6 +14,8 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 )
 
 // Containerd is a private containerd daemon.
@@ -61,7 +63,7 @@ func StartContainerd(t testing.TB, version string, opts ...Option) *Containerd {
 	}
 	before := takeInventory(t, c)
 	t.Cleanup(func() { c.cleanup(t, before) })
-	if err := os.WriteFile(c.file("config.toml"), []byte(c.config()), 0o600); err != nil {
+	if err := os.WriteFile(c.file("config.toml"), []byte(isolated.ContainerdConfig(c.Dir)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c.Start(t)
@@ -77,27 +79,6 @@ func (c *Containerd) Address() string { return c.file("c.sock") }
 func (c *Containerd) Log() string {
 	data, _ := os.ReadFile(c.file("log"))
 	return string(data)
-}
-
-// config is in the format of containerd 1.6, which 2.x migrates in memory.
-// Every path outside of Dir that containerd would use is redirected or disabled.
-func (c *Containerd) config() string {
-	return fmt.Sprintf(`version = 2
-root = "%[1]s/root"
-state = "%[1]s/state"
-temp = "%[1]s/tmp"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
-  "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing",
-  "io.containerd.tracing.processor.v1.otlp", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
-  "io.containerd.snapshotter.v1.erofs"]
-[grpc]
-  address = "%[1]s/c.sock"
-[ttrpc]
-  address = "%[1]s/c.sock.ttrpc"
-[debug]
-  level = "trace"
-`, c.Dir)
 }
 
 // Start starts the daemon, for the first time or again, and waits until it answers.
@@ -212,7 +193,7 @@ func (c *Containerd) Import(t testing.TB, img Image) {
 	if err := img.WriteArchive(archive); err != nil {
 		t.Fatal(err)
 	}
-	c.Ctr(t, "images", "import", "--platform", img.platform(), archive)
+	c.Ctr(t, "images", "import", "--platform", img.OSArch(), archive)
 }
 
 // cleanup removes what tests may leave on purpose (images, stopped daemons) and

@@ -174,7 +174,7 @@ func (d *Docker) Build(t testing.TB, tag, dockerfile string, files map[string]Fi
 		t.Fatal(err)
 	}
 	for name, f := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), f.Data, os.FileMode(f.mode())); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), f.Data, os.FileMode(f.Permissions())); err != nil {
 			t.Fatal(err)
 		}
 	}

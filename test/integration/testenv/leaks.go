@@ -2,13 +2,17 @@ package testenv
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 )
 
 // inventory is what a container may leave behind, as lines for people. Tests
@@ -50,14 +54,36 @@ func checkLeaks(t testing.TB, c *Containerd, before inventory) {
 			}
 		}
 		if len(left) == 0 {
-			c.removeCgroups(t)
+			// runc removes only the last component of a cgroup's path.
+			if err := isolated.RemoveCgroups(c.Namespace); err != nil {
+				t.Error(err)
+			}
 			return
 		}
 		if time.Now().After(deadline) {
 			slices.Sort(left)
 			t.Errorf("%d things are left behind:\n  %s", len(left), strings.Join(left, "\n  "))
+			removeLeaks(t, c, left)
 			return
 		}
+	}
+}
+
+// removeLeaks keeps what a failed test left from outliving it.
+func removeLeaks(t testing.TB, c *Containerd, left []string) {
+	t.Helper()
+	for _, line := range left {
+		var pid int
+		if _, err := fmt.Sscanf(line, "process %d:", &pid); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		var target string
+		if _, err := fmt.Sscanf(line, "mount %s", &target); err == nil {
+			_ = syscall.Unmount(target, syscall.MNT_DETACH)
+		}
+	}
+	if err := isolated.RemoveCgroupTrees(c.Namespace); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -106,21 +132,11 @@ func mounts() ([]string, error) {
 	return lines, nil
 }
 
-// cgroupDirs are the daemon's own cgroups, in each hierarchy of v1 and in v2.
-func (c *Containerd) cgroupDirs() []string {
-	var dirs []string
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-		found, _ := filepath.Glob(pattern + c.Namespace)
-		dirs = append(dirs, found...)
-	}
-	return dirs
-}
-
 // cgroups lists the containers' cgroups. The one of the containerd namespace
 // stays, since runc removes only the last component of a path.
 func (c *Containerd) cgroups() ([]string, error) {
 	var lines []string
-	for _, dir := range c.cgroupDirs() {
+	for _, dir := range isolated.Cgroups(c.Namespace) {
 		found, err := entries("cgroup", dir, func(path string, d fs.DirEntry) bool { return !d.IsDir() || path == dir })
 		if err != nil {
 			return nil, err
@@ -128,15 +144,6 @@ func (c *Containerd) cgroups() ([]string, error) {
 		lines = append(lines, found...)
 	}
 	return lines, nil
-}
-
-// removeCgroups removes the empty cgroups of the containerd namespace.
-func (c *Containerd) removeCgroups(t testing.TB) {
-	for _, dir := range c.cgroupDirs() {
-		if err := os.Remove(dir); err != nil {
-			t.Errorf("remove cgroup: %v", err)
-		}
-	}
 }
 
 // entries lists what is below root, without what skip names.

@@ -96,7 +96,7 @@ func (c *Containerd) NewContainer(t testing.TB, cl *client.Client, ctx context.C
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", s.Image.Name, err)
 	}
-	platform, err := platforms.Parse(s.Image.platform())
+	platform, err := platforms.Parse(s.Image.OSArch())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,91 @@
+package isolated
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// ContainerdConfig configures a containerd that keeps to dir; its gRPC socket is
+// dir/c.sock. It is in the format of containerd 1.6, which 2.x migrates in
+// memory. Every other path that containerd would use is redirected or disabled.
+func ContainerdConfig(dir string) string {
+	return fmt.Sprintf(`version = 2
+root = "%[1]s/root"
+state = "%[1]s/state"
+temp = "%[1]s/tmp"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+  "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing",
+  "io.containerd.tracing.processor.v1.otlp", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
+  "io.containerd.snapshotter.v1.erofs"]
+[grpc]
+  address = "%[1]s/c.sock"
+[ttrpc]
+  address = "%[1]s/c.sock.ttrpc"
+[debug]
+  level = "trace"
+`, dir)
+}
+
+// Cgroups are the directories of a cgroup below the root, in each hierarchy of
+// v1 and in v2.
+func Cgroups(name string) []string {
+	var dirs []string
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		found, _ := filepath.Glob(pattern + name)
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+// RemoveCgroups removes them; they have to be empty.
+func RemoveCgroups(name string) error {
+	for _, dir := range Cgroups(name) {
+		if err := os.Remove(dir); err != nil {
+			return fmt.Errorf("remove cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// RemoveEverything ends every process of the namespaces but the caller, and
+// removes the cgroups with all below them: what is left to do when something
+// went wrong.
+func RemoveEverything(name string) error {
+	if os.Getppid() != 1 {
+		return nil // not in namespaces of our own
+	}
+	_ = syscall.Kill(-1, syscall.SIGKILL) // spares the caller and pid 1
+	return RemoveCgroupTrees(name)
+}
+
+// RemoveCgroupTrees removes the cgroups with all below them. It waits a few
+// seconds for killed processes to end.
+func RemoveCgroupTrees(name string) error {
+	var err error
+	for range 50 {
+		for _, dir := range Cgroups(name) {
+			removeCgroupTree(dir)
+		}
+		if err = RemoveCgroups(name); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+// removeCgroupTree removes what it can below and including dir. The files of a
+// cgroup go with it.
+func removeCgroupTree(dir string) {
+	children, _ := os.ReadDir(dir)
+	for _, c := range children {
+		if c.IsDir() {
+			removeCgroupTree(filepath.Join(dir, c.Name()))
+		}
+	}
+	_ = os.Remove(dir)
+}
