@@ -73,6 +73,11 @@ func (p *Process) Signal(sig unix.Signal) error {
 	return p.send(sig)
 }
 
+// DiesOf tells whether Signal(sig) ends the process whatever it makes of it.
+func (p *Process) DiesOf(sig unix.Signal) bool {
+	return sig == unix.SIGKILL || p.Handoff != nil && defaultAction(sig) == terminate
+}
+
 func (p *Process) send(sig unix.Signal) error {
 	err := os.ErrProcessDone
 	if p.pidfd != nil {

@@ -36,7 +36,8 @@ func (s *Service) Kill(ctx context.Context, r *task.KillRequest) (*emptypb.Empty
 	if err != nil {
 		return nil, err
 	}
-	if sig == unix.SIGKILL || c.wasm {
+	// An exec has to wait for Resume: the others must not run meanwhile.
+	if (r.All || p == c.init) && c.init.os.DiesOf(sig) {
 		s.thaw(detached(ctx), c)
 	}
 	return &emptypb.Empty{}, nil
