@@ -41,7 +41,7 @@ test-shimtest: build ## containerd's conformance suite for shims, with a native 
 	$(call suite,shimtest,test/shimtest/run)
 
 test-containerd: build ## containerd 1.6 to 2.4
-	$(call suite,containerd,cd test/integration && $(GO) test -count=1 -timeout 30m . ./containerd)
+	$(call suite,containerd,cd test/integration && $(GO) test -count=1 -p 1 -timeout 30m ./containerd ./shim ./faults)
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
