@@ -26,6 +26,7 @@ type clients struct {
 	mu    sync.Mutex
 	open  int
 	timer *time.Timer
+	none  chan struct{} // closed when the last client goes; nil if nobody waits
 }
 
 func countClients(l net.Listener, idle func()) *clients {
@@ -55,6 +56,27 @@ func (c *clients) gone() {
 	c.open--
 	if c.open == 0 {
 		c.timer.Reset(nextClient)
+		if c.none != nil {
+			close(c.none)
+			c.none = nil
+		}
+	}
+}
+
+// settle waits until all clients have gone, at most d: ttrpc's Shutdown may
+// close a connection before the last answer is written.
+func (c *clients) settle(d time.Duration) {
+	c.mu.Lock()
+	if c.open == 0 || c.none != nil {
+		c.mu.Unlock()
+		return
+	}
+	none := make(chan struct{})
+	c.none = none
+	c.mu.Unlock()
+	select {
+	case <-none:
+	case <-time.After(d):
 	}
 }
 

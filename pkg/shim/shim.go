@@ -26,6 +26,8 @@ const (
 	// gcPercent keeps the heap of a process small that is there once per pod,
 	// as containerd's own shims do.
 	gcPercent = 40
+	// lastAnswer is how long the client that said Shutdown may take to hang up.
+	lastAnswer = 500 * time.Millisecond
 	// requestsEnd is how long requests may go on after Shutdown was answered.
 	requestsEnd = 3 * time.Second
 	// eventsEnd is how long the last events may take to reach containerd. It
@@ -109,6 +111,7 @@ func Serve(c Config) error {
 		}
 	}()
 	<-stopped
+	listener.settle(lastAnswer)
 	return shutDown(server, queue, logger)
 }
 
