@@ -16,11 +16,7 @@ import (
 
 // Kill sends a signal to a process, or to all of the container's.
 func (s *Service) Kill(ctx context.Context, r *task.KillRequest) (*emptypb.Empty, error) {
-	c, err := s.container(r.ID)
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.process(r.ExecID)
+	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +24,7 @@ func (s *Service) Kill(ctx context.Context, r *task.KillRequest) (*emptypb.Empty
 	if r.Signal > maxSignal {
 		return nil, fmt.Errorf("signal %d: there are %d: %w", r.Signal, maxSignal, errdefs.ErrInvalidArgument)
 	}
+	c := p.container
 	if r.All {
 		err = c.signalAll(ctx, sig)
 	} else {

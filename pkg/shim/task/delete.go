@@ -15,18 +15,14 @@ import (
 
 // Delete removes a process that has ended, or was never started.
 func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
-	c, err := s.container(r.ID)
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.process(r.ExecID)
+	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
 	p.lock()
 	defer p.unlock()
 	if p.execID == "" {
-		err = s.deleteInit(detached(ctx), c)
+		err = s.deleteInit(detached(ctx), p)
 	} else {
 		err = s.deleteExec(p)
 	}
@@ -37,8 +33,8 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	return &taskapi.DeleteResponse{Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: timestamp(e.at)}, nil
 }
 
-func (s *Service) deleteInit(ctx context.Context, c *container) error {
-	p := c.init
+func (s *Service) deleteInit(ctx context.Context, p *process) error {
+	c := p.container
 	switch ph := p.current(); ph {
 	case stopped, created:
 	case deleted:

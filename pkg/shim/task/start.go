@@ -22,18 +22,14 @@ import (
 
 // Start lets the init process run, or starts an exec.
 func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.StartResponse, error) {
-	c, err := s.container(r.ID)
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.process(r.ExecID)
+	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
 	p.lock()
 	defer p.unlock()
 	if p.execID == "" {
-		err = s.startInit(detached(ctx), c)
+		err = s.startInit(detached(ctx), p)
 	} else {
 		err = s.startExec(detached(ctx), p)
 	}
@@ -43,8 +39,8 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	return &taskapi.StartResponse{Pid: uint32(p.pid())}, nil
 }
 
-func (s *Service) startInit(ctx context.Context, c *container) error {
-	p := c.init
+func (s *Service) startInit(ctx context.Context, p *process) error {
+	c := p.container
 	if err := p.step(starting, "start"); err != nil {
 		return err
 	}
