@@ -3,6 +3,7 @@ package runner_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -32,11 +33,7 @@ func TestGuestIsRefusedMemoryBeforeTheKernelKills(t *testing.T) {
 	module := wat(t, "guest", strings.Replace(strings.Replace(guestTemplate, "1 1000", "1 60000", 1), "BODY", touchBody, 1))
 	for _, limit := range []int64{16 << 20, 32 << 20, 64 << 20, 256 << 20} {
 		t.Run(fmt.Sprintf("%dMiB", limit>>20), func(t *testing.T) {
-			procs := memoryCgroup(t, limit)
-			p := startReady(t, module, options{
-				job:     job.Job{MemoryLimit: limit},
-				wrapper: []string{"/bin/sh", "-c", `echo $$ > ` + procs + ` && exec "$@"`, "sh"},
-			})
+			p := startReady(t, module, limited(t, limit))
 			p.letGo()
 			report, err := p.control.ReadReport()
 			if err != nil || report.Kind != job.OutOfMemory {
@@ -49,6 +46,27 @@ func TestGuestIsRefusedMemoryBeforeTheKernelKills(t *testing.T) {
 				t.Errorf("the guest got too little: the process had %d of %d bytes", peak, limit)
 			}
 		})
+	}
+}
+
+// TestGoProgramCompilesInSmallContainer: 64 MiB is what people give to a small
+// service.
+func TestGoProgramCompilesInSmallContainer(t *testing.T) {
+	needRoot(t)
+	out := t.TempDir()
+	if text, err := exec.Command(filepath.Join(examplesDir, "build.sh"), out, "hello-go").CombinedOutput(); err != nil {
+		t.Fatalf("build the example: %v\n%s", err, text)
+	}
+	p := run(t, filepath.Join(out, "hello-go", "hello.wasm"), limited(t, 64<<20))
+	p.expect(0, "Hello from Go, built for wasip1/wasm\n")
+}
+
+// limited are the options of a runner in a cgroup with a memory limit in bytes.
+func limited(t *testing.T, limit int64) options {
+	t.Helper()
+	return options{
+		job:     job.Job{MemoryLimit: limit},
+		wrapper: []string{"/bin/sh", "-c", `echo $$ > ` + memoryCgroup(t, limit) + ` && exec "$@"`, "sh"},
 	}
 }
 

@@ -19,6 +19,13 @@ const features = api.CoreFeaturesV2 |
 	experimental.CoreFeaturesExtendedConst |
 	experimental.CoreFeaturesTypedFunctionReferences
 
+const (
+	// mostWorkers compile at once: more bring little.
+	mostWorkers = 4
+	// memoryPerWorker is the memory limit in bytes that allows another worker.
+	memoryPerWorker = 128 << 20
+)
+
 // newRuntime returns wazero with its compiler, or its interpreter where the CPU
 // or a security policy does not allow code to be generated.
 //
@@ -36,9 +43,12 @@ func newRuntime(ctx context.Context) wazero.Runtime {
 	return wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(features).WithDebugInfoEnabled(false))
 }
 
-// compile uses all CPUs that the container has: a Go program has GOMAXPROCS from
-// the cgroup's quota.
-func compile(ctx context.Context, r wazero.Runtime, data []byte) (wazero.CompiledModule, error) {
-	ctx = experimental.WithCompilationWorkers(ctx, min(runtime.GOMAXPROCS(0), 4))
-	return r.CompileModule(ctx, data)
+// compile uses all CPUs that the container has (a Go program has GOMAXPROCS from
+// the cgroup's quota), unless memory is short: each worker needs its own.
+func compile(ctx context.Context, r wazero.Runtime, data []byte, memoryLimit int64) (wazero.CompiledModule, error) {
+	workers := min(runtime.GOMAXPROCS(0), mostWorkers)
+	if memoryLimit > 0 {
+		workers = min(workers, int(memoryLimit/memoryPerWorker)+1)
+	}
+	return r.CompileModule(experimental.WithCompilationWorkers(ctx, workers), data)
 }

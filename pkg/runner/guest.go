@@ -50,7 +50,7 @@ func loadGuest(ctx context.Context, j *job.Job) (*guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.compiled, err = compile(ctx, g.runtime, data); err != nil {
+	if g.compiled, err = compile(ctx, g.runtime, data, j.MemoryLimit); err != nil {
 		return nil, explainCompileError(j.Module, err, outline)
 	}
 	g.memory, err = budgetMemory(j.MemoryLimit, outline)
