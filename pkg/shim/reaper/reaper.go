@@ -105,6 +105,8 @@ func (r *Reaper) StartCommand(c *exec.Cmd) (<-chan Exit, error) {
 // frees what os/exec holds for it.
 func Flush(c *exec.Cmd) {
 	_ = c.Wait() // "no child processes": the status was reaped here
+	// Therefore os.Process would keep its pidfd until the next garbage collection.
+	_ = c.Process.Release()
 }
 
 func (r *Reaper) wait(pid int) <-chan Exit {
