@@ -49,10 +49,10 @@ func config(t *testing.T) shimtest.Config {
 	t.Helper()
 	path := flagValue("shim")
 	if path == "" {
-		t.Skip("no shim: give its path with -shim")
+		t.Fatal("no shim: give its path with -shim")
 	}
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
