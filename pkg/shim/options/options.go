@@ -23,7 +23,8 @@ type Options struct {
 	SystemdCgroup bool
 	// ShimCgroup is a cgroup into which the shim itself is put.
 	ShimCgroup string
-	// IoUID and IoGID own the pipes of a container's stdio.
+	// IoUID and IoGID own the FIFOs of a container's output, if they are not 0;
+	// otherwise its user does.
 	IoUID, IoGID uint32
 	// NoPivotRoot and NoNewKeyring are passed on to runc.
 	NoPivotRoot, NoNewKeyring bool

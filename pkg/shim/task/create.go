@@ -149,6 +149,9 @@ func planContainer(config *oci.Config) (*oci.Plan, error) {
 
 // streams is how a process's streams are to be opened.
 func (s *Service) streams(p *process, user oci.User) stdio.Config {
+	if o := p.container.options; o.IoUID != 0 || o.IoGID != 0 {
+		user.UID, user.GID = o.IoUID, o.IoGID
+	}
 	return stdio.Config{
 		Stdin: p.io.stdin, Stdout: p.io.stdout, Stderr: p.io.stderr, Terminal: p.io.terminal,
 		ContainerID: p.container.id, Namespace: s.Namespace,
