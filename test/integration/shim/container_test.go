@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/types"
@@ -41,8 +42,9 @@ type container struct {
 	stdio
 	rootfs []*types.Mount
 
-	client *ttrpc.Client
-	log    *testenv.Buffer
+	client  *ttrpc.Client
+	log     *testenv.Buffer
+	removed []func() // called when it is removed
 }
 
 // container makes a bundle. The container is removed when the test ends.
@@ -168,6 +170,9 @@ func (c *container) remove() {
 	}
 	if _, err := c.cleanUp(c); err != nil {
 		c.t.Error(err)
+	}
+	for _, f := range c.removed {
+		f()
 	}
 	if err := os.RemoveAll(c.bundle); err != nil {
 		c.t.Error(err)
@@ -364,7 +369,7 @@ func kindOf(err error) errorKind {
 func (c *container) fifos(name string) (stdio, *output) {
 	c.t.Helper()
 	io := stdio{stdout: filepath.Join(c.bundle, name+"-out"), stderr: filepath.Join(c.bundle, name+"-err")}
-	return io, &output{stdout: readFIFO(c.t, io.stdout), stderr: readFIFO(c.t, io.stderr)}
+	return io, &output{stdout: c.readFIFO(io.stdout), stderr: c.readFIFO(io.stderr)}
 }
 
 // stdinFIFO makes a FIFO for stdin and returns its path.
@@ -399,8 +404,10 @@ func (s *stream) all(t testing.TB) string {
 	return s.String()
 }
 
-// readFIFO makes a FIFO and reads it, as containerd's client does.
-func readFIFO(t testing.TB, path string) *stream {
+// readFIFO makes a FIFO and reads it, as containerd's client does. It must have
+// an end when the container is removed.
+func (c *container) readFIFO(path string) *stream {
+	t := c.t
 	t.Helper()
 	must(t, syscall.Mkfifo(path, 0o600))
 	s := &stream{ended: make(chan struct{})}
@@ -416,11 +423,19 @@ func readFIFO(t testing.TB, path string) *stream {
 			t.Error(err)
 		}
 	}()
-	t.Cleanup(func() {
+	c.removed = append(c.removed, func() {
 		if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
 			f.Close() // nobody else may have come
 		}
-		within(t, "end of "+path, s.ended)
+		select {
+		case <-s.ended:
+		case <-time.After(5 * time.Second):
+			t.Errorf("somebody still holds %s", path)
+		}
 	})
 	return s
+}
+
+func (c *container) killAll(sig syscall.Signal) error {
+	return c.call("Kill", &taskapi.KillRequest{ID: c.id, Signal: uint32(sig), All: true}, &emptypb.Empty{})
 }
