@@ -1,0 +1,93 @@
+package shim
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	cgroup1 "github.com/containerd/cgroups/v3/cgroup1/stats"
+	cgroup2 "github.com/containerd/cgroups/v3/cgroup2/stats"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// figures of a container, of either version of cgroups.
+type figures struct {
+	memory, limit, pids uint64
+	cpu                 time.Duration
+}
+
+func (c *container) figures(t testing.TB) figures {
+	t.Helper()
+	any, err := c.stats()
+	must(t, err)
+	v, err := typeurl.UnmarshalAny(any)
+	must(t, err)
+	switch m := v.(type) {
+	case *cgroup1.Metrics:
+		return figures{m.GetMemory().GetUsage().GetUsage(), m.GetMemory().GetUsage().GetLimit(), m.GetPids().GetCurrent(), time.Duration(m.GetCPU().GetUsage().GetTotal())}
+	case *cgroup2.Metrics:
+		return figures{m.GetMemory().GetUsage(), m.GetMemory().GetUsageLimit(), m.GetPids().GetCurrent(), time.Duration(m.GetCPU().GetUsageUsec()) * time.Microsecond}
+	default:
+		t.Fatalf("figures are a %T", v)
+		return figures{}
+	}
+}
+
+// TestFiguresOfAGuest are its own, and can be had until Delete.
+func TestFiguresOfAGuest(t *testing.T) {
+	eachGuest(t, func(t *testing.T, d *daemon, k kind) {
+		c := d.container("c", k.multi, "alloc", "32", "hold")
+		limit := int64(300 << 20)
+		c.spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+		out := c.withOutput()
+		c.run()
+		out.stdout.WaitFor(t, "allocated")
+		idle := c.figures(t)
+		if idle.memory < 32<<20 || idle.memory > 100<<20 || idle.limit != uint64(limit) || idle.pids < 1 {
+			t.Errorf("figures of a guest with 32 MiB: %+v", idle)
+		}
+		c.execRun("e", stdio{}, k.multi, "spin")
+		time.Sleep(500 * time.Millisecond)
+		if busy := c.figures(t); busy.cpu < idle.cpu+50*time.Millisecond {
+			t.Errorf("500 ms of computing cost %s", busy.cpu-idle.cpu)
+		}
+		must(t, c.kill("", syscall.SIGKILL))
+		c.exitStatus("")
+		if end := c.figures(t); end.cpu < idle.cpu || end.pids != 0 || end.limit != uint64(limit) {
+			t.Errorf("figures after the end: %+v", end)
+		}
+	})
+}
+
+// TestUpdate changes the limits that the kernel enforces.
+func TestUpdate(t *testing.T) {
+	eachGuest(t, func(t *testing.T, d *daemon, k kind) {
+		c := d.container("c", k.multi, "sleep").run()
+		memory, pids := int64(123<<20), int64(77)
+		must(t, c.update(&specs.LinuxResources{
+			Memory: &specs.LinuxMemory{Limit: &memory},
+			Pids:   &specs.LinuxPids{Limit: &pids},
+		}))
+		if f := c.figures(t); f.limit != uint64(memory) {
+			t.Errorf("limit is %d, want %d", f.limit, memory)
+		}
+		files, err := filepath.Glob("/sys/fs/cgroup/*/" + d.ns + "/c/pids.max")
+		must(t, err)
+		unified, err := filepath.Glob("/sys/fs/cgroup/" + d.ns + "/c/pids.max")
+		must(t, err)
+		for _, path := range append(files, unified...) {
+			data, err := os.ReadFile(path)
+			must(t, err)
+			if got := strings.TrimSpace(string(data)); got != strconv.FormatInt(pids, 10) {
+				t.Errorf("%s is %s, want %d", path, got, pids)
+			}
+		}
+		bad := int64(-77)
+		requireKind(t, "Update with nonsense", c.update(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &bad}}), other)
+	})
+}
