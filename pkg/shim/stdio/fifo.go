@@ -11,20 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openStdin sets the process's end of stdin and, for a FIFO, its keeper.
-func (s *Streams) openStdin(path string) (err error) {
-	if path == "" {
-		s.in, err = os.Open(os.DevNull)
-		return err
-	}
-	s.in, s.stdinKeeper, err = openStdinFIFO(path)
-	if err != nil {
-		return err
-	}
-	// Blocking, as a process expects; only the open had to be patient.
-	return unix.SetNonblock(int(s.in.Fd()), false)
-}
-
 // openStdinFIFO opens path for reading without waiting for a writer. keeper is
 // a write end if path is a FIFO.
 func openStdinFIFO(path string) (in, keeper *os.File, err error) {

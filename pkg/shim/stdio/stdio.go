@@ -2,12 +2,11 @@
 // names in Create and Exec: FIFOs, files, a logging program, nothing, or a
 // terminal (containerd docs/runtime-v2.md, "IO").
 //
-// Without a terminal the container's process holds the ends itself: no byte
-// passes through the shim, and what was written is there even if the shim dies.
-// The shim keeps only what makes streams patient: a read end of each output
-// FIFO, so that a reader that goes away (a containerd restart) neither kills
-// the writer nor loses what is in the pipe, and a write end of stdin, so that
-// only CloseIO ends it.
+// Without a terminal the container's process holds the ends of its output itself:
+// no byte of it passes through the shim, and what was written is there even if
+// the shim dies. The shim keeps a read end of each output FIFO, so that a reader
+// that goes away (a containerd restart) neither kills the writer nor loses what
+// is in the pipe. Input comes through a pipe that the shim feeds: see stdin.
 package stdio
 
 import (
@@ -36,7 +35,8 @@ type Config struct {
 // Streams are the open streams of one process.
 type Streams struct {
 	in, out, err *os.File // the process's ends; closed after its start
-	stdinKeeper  *os.File // write end that keeps stdin from ending
+	stdin        *stdin   // a client's FIFO; nil without one
+	pipe         *os.File // where stdin goes to, unless that is a terminal
 	keepers      []*os.File
 	logger       *logger
 	term         *terminal // with Config.Terminal
@@ -54,7 +54,7 @@ func Open(c Config) (_ *Streams, retErr error) {
 	if c.Terminal {
 		return s, s.openTerminal(c)
 	}
-	if err := s.openStdin(c.Stdin); err != nil {
+	if err := s.openStdin(c); err != nil {
 		return nil, fmt.Errorf("open stdin %q: %w", c.Stdin, err)
 	}
 	if err := s.openOutputs(c); err != nil {
@@ -97,16 +97,21 @@ func (s *Streams) ProcessStarted() {
 
 // CloseStdin lets stdin end when its other writers have closed it (CloseIO).
 func (s *Streams) CloseStdin() {
-	closeAll(&s.stdinKeeper)
-	if s.term != nil {
-		s.term.closeStdin()
+	if s.stdin != nil {
+		s.stdin.end()
 	}
 }
 
 // Close gives everything back. With a terminal or a logging program it waits,
 // for a bounded time, until all output has arrived.
 func (s *Streams) Close() {
-	closeAll(&s.in, &s.out, &s.err, &s.stdinKeeper)
+	closeAll(&s.in, &s.out, &s.err)
+	if s.pipe != nil {
+		s.pipe.Close() // not forgotten: Feed's goroutine closes it too
+	}
+	if s.stdin != nil {
+		s.stdin.close()
+	}
 	if s.term != nil {
 		s.term.close()
 	}

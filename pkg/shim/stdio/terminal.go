@@ -19,9 +19,7 @@ const terminalDrain = 10 * time.Second
 // terminal copies between a pseudo terminal and the streams of the client: the
 // only bytes that pass through the shim.
 type terminal struct {
-	stdin  *os.File // from the client; nil without stdin
 	stdout *os.File // to the client
-	keeper *os.File // write end of stdin
 
 	mu     sync.Mutex
 	master *os.File
@@ -34,9 +32,10 @@ func (s *Streams) openTerminal(c Config) (err error) {
 	t := &terminal{}
 	s.term = t
 	if c.Stdin != "" {
-		if t.stdin, t.keeper, err = openStdinFIFO(c.Stdin); err != nil {
+		if _, err := os.Stat(c.Stdin); err != nil {
 			return fmt.Errorf("open stdin %q: %w", c.Stdin, err)
 		}
+		s.stdin = &stdin{path: c.Stdin}
 	}
 	if t.stdout, err = s.openTerminalOutput(c); err != nil {
 		return fmt.Errorf("open stdout %q: %w", c.Stdout, err)
@@ -82,9 +81,6 @@ func (t *terminal) attach(master *os.File) {
 	if t.size != nil {
 		_ = resize(master, *t.size)
 	}
-	if t.stdin != nil {
-		go func() { _, _ = io.Copy(master, t.stdin) }() // ends when close closes both
-	}
 	go func() {
 		defer close(t.copied)
 		_, _ = io.Copy(t.stdout, master) // EIO when the last process has closed it
@@ -126,7 +122,12 @@ func resize(master *os.File, size console.WinSize) error {
 	return nil
 }
 
-func (t *terminal) closeStdin() { closeAll(&t.keeper) }
+// input is where the client's input goes; only once attached.
+func (t *terminal) input() io.Writer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.master
+}
 
 // Drain waits until all output of an ended process has been taken, at most
 // terminalDrain. The output FIFO is closed then, which tells the reader.
@@ -155,5 +156,5 @@ func (t *terminal) close() {
 	t.drain()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	closeAll(&t.stdin, &t.keeper, &t.master)
+	closeAll(&t.master)
 }

@@ -44,7 +44,11 @@ func (s *Service) startInit(ctx context.Context, p *process) error {
 	if err := p.step(starting, "start"); err != nil {
 		return err
 	}
-	if err := c.os.Start(ctx); err != nil {
+	err := p.streams.Feed()
+	if err == nil {
+		err = c.os.Start(ctx)
+	}
+	if err != nil {
 		p.abort()
 		_ = p.signal(unix.SIGKILL)
 		<-p.done // the exit is not news, but Delete must find the process stopped
@@ -132,9 +136,16 @@ func (s *Service) launchExec(ctx context.Context, p *process) (*launcher.Process
 		return nil, err
 	}
 	p.open(streams)
-	return c.os.Exec(ctx, launcher.ExecRequest{
+	os, err := c.os.Exec(ctx, launcher.ExecRequest{
 		ID: p.execID, Process: p.spec, Plan: plan, Streams: streams, Terminal: p.io.terminal,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := streams.Feed(); err != nil { // the FIFO has vanished: it just gets no input
+		s.logger(c.id).WithError(err).Warn("an exec has no stdin")
+	}
+	return os, nil
 }
 
 func planExec(p *process) (*oci.Plan, error) {
