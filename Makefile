@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-shimtest test-containerd test-docker lint clean
+.PHONY: help build install tools demo test test-unit test-shimtest test-containerd test-docker figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory tools test-unit test-shimtest test-containerd test-docker; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-shimtest test-containerd test-docker; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -45,6 +45,9 @@ test-containerd: build ## containerd 1.6 to 2.4
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
+
+figures: build ## time to the first output, and memory
+	cd test/integration && $(GO) test -count=1 -v -run TestFigures ./containerd
 
 lint: ## gofmt, vet, staticcheck
 	$(call suite,lint,test/lint)
