@@ -52,9 +52,9 @@ func newDaemon(t testing.TB, v version) *daemon {
 	dir, err := os.MkdirTemp(scratch, "w")
 	must(t, err)
 	d := &daemon{installation: inst, version: v, t: t, dir: dir, ns: "shim-test-" + filepath.Base(dir), ttrpc: filepath.Join(dir, "c.sock.ttrpc")}
+	d.events = newRecorder(t, d.ttrpc) // lives longer than the shims, which send a last event
 	t.Cleanup(d.cleanup)
 	must(t, os.Mkdir(d.socketDir(), 0o700))
-	d.events = newRecorder(t, d.ttrpc)
 	return d
 }
 
