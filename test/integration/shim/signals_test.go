@@ -40,7 +40,7 @@ func TestSignalsEndAGuestAtOnce(t *testing.T) {
 				case "sleep":
 					out.stdout.WaitFor(t, "sleeping")
 				}
-				c.execRun("e", stdio{}, multiWasm, tc.guest)
+				c.execRun("e", stdio{stdin: c.stdinFIFO("e")}, multiWasm, tc.guest)
 				want := 128 + uint32(tc.signal)
 				for _, id := range []string{"e", ""} {
 					atOnce(t, "end", time.Second, func() {
