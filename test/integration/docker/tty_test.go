@@ -37,6 +37,12 @@ func runTTY(t *testing.T, d *testenv.Docker) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil { // the test has failed half way
+			_, _ = d.Try("rm", "--force", c.Name)
+			_ = cmd.Wait()
+		}
+	})
 	tty.Close()
 	var screen testenv.Buffer
 	copied := make(chan struct{})
@@ -53,11 +59,14 @@ func runTTY(t *testing.T, d *testenv.Docker) {
 		}
 		return err
 	})
-	requireSize(t, pid, 30, 100)
+	requireSize(t, pid, 30, 100, func() {})
 	if err := master.Resize(console.WinSize{Height: 50, Width: 132}); err != nil {
 		t.Fatal(err)
 	}
-	requireSize(t, pid, 50, 132)
+	requireSize(t, pid, 50, 132, func() {
+		// The client may not have been listening yet when the size changed.
+		_ = cmd.Process.Signal(syscall.SIGWINCH)
+	})
 
 	if _, err := io.WriteString(master, "typed\n"); err != nil {
 		t.Fatal(err)
@@ -77,10 +86,12 @@ func runTTY(t *testing.T, d *testenv.Docker) {
 	<-copied
 }
 
-// requireSize waits until the terminal of the process has that size.
-func requireSize(t *testing.T, pid string, height, width uint16) {
+// requireSize waits until the terminal of the process has that size. It calls
+// remind before it looks again.
+func requireSize(t *testing.T, pid string, height, width uint16, remind func()) {
 	t.Helper()
 	testenv.Eventually(t, fmt.Sprintf("size %dx%d", height, width), func() error {
+		remind()
 		f, err := os.OpenFile("/proc/"+pid+"/fd/0", os.O_RDWR|syscall.O_NOCTTY, 0)
 		if err != nil {
 			return err
