@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,28 +151,57 @@ func update(t *testing.T, d *testenv.Docker) {
 // in the hierarchy of a v1 controller or in v2.
 func cgroupValue(t *testing.T, c *testenv.Container, controller, v1, v2 string) string {
 	t.Helper()
-	data, err := os.ReadFile("/proc/" + c.Pid(t) + "/cgroup")
-	if err != nil {
-		t.Fatal(err)
+	hierarchy, name := cgroupOf(t, c.Pid(t), controller), v1
+	if hierarchy == "" {
+		hierarchy, name = cgroupOf(t, c.Pid(t), ""), v2
 	}
-	var path string
-	for line := range strings.Lines(string(data)) {
-		// "4:cpu,cpuacct:/x" is v1, "0::/x" is v2.
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		for _, name := range strings.Split(parts[1], ",") {
-			if name == controller {
-				path = filepath.Join("/sys/fs/cgroup", controller, parts[2], v1)
-			}
-		}
-		if parts[1] == "" && path == "" {
-			path = filepath.Join("/sys/fs/cgroup", parts[2], v2)
-		}
-	}
-	value, err := os.ReadFile(path)
+	value, err := os.ReadFile(filepath.Join(hierarchy, name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(value))
+}
+
+// cgroupOf returns the directory of a process's cgroup in the hierarchy of a v1
+// controller, or in v2 for "". It is empty if there is no such hierarchy.
+func cgroupOf(t *testing.T, pid, controller string) string {
+	t.Helper()
+	var path string
+	for _, line := range readLines(t, "/proc/"+pid+"/cgroup") {
+		// "4:cpu,cpuacct:/x" is v1, "0::/x" is v2.
+		parts := strings.SplitN(line, ":", 3)
+		if slices.Contains(strings.Split(parts[1], ","), controller) {
+			path = parts[2]
+		}
+	}
+	if path == "" {
+		return ""
+	}
+	fstype := "cgroup"
+	if controller == "" {
+		fstype = "cgroup2"
+	}
+	for _, line := range readLines(t, "/proc/self/mountinfo") {
+		// "id parent dev root mountpoint … - type source options", proc(5). In a
+		// container the mounted root is not that of the hierarchy.
+		before, after, _ := strings.Cut(line, " - ")
+		mount, fs := strings.Fields(before), strings.Fields(after)
+		if fs[0] == fstype && (controller == "" || slices.Contains(strings.Split(fs[2], ","), controller)) {
+			if rel, err := filepath.Rel(mount[3], path); err == nil && filepath.IsLocal(rel) {
+				return filepath.Join(mount[4], rel)
+			}
+		}
+	}
+	return ""
+}
+
+func readLines(t *testing.T, path string) []string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
 func cpus(t *testing.T, d *testenv.Docker) {
