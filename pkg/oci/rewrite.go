@@ -24,7 +24,7 @@ func (c *Config) Rewrite(p *Plan) ([]byte, error) {
 		return nil, fmt.Errorf("rewrite config.json: %w", err)
 	}
 	key := exactKey(top, "process")
-	process, err := rewriteRaw(top[key], p)
+	process, err := rewriteRaw(top[key], c.Spec.Process, p)
 	if err != nil {
 		return nil, fmt.Errorf("rewrite config.json: %w", err)
 	}
@@ -60,10 +60,11 @@ func RewriteProcess(process *specs.Process, p *Plan) *specs.Process {
 	c := *process
 	c.Args = runnerArgs(p.Job)
 	c.Env = runnerEnv()
+	c.Capabilities = runnerCapabilities(process, p.Job)
 	return &c
 }
 
-func rewriteRaw(process []byte, p *Plan) (json.RawMessage, error) {
+func rewriteRaw(process []byte, spec *specs.Process, p *Plan) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(process, &fields); err != nil {
 		return nil, err
@@ -77,10 +78,15 @@ func rewriteRaw(process []byte, p *Plan) (json.RawMessage, error) {
 	if err := replace(fields, "env", runnerEnv()); err != nil {
 		return nil, err
 	}
+	if caps := runnerCapabilities(spec, p.Job); caps != nil {
+		if err := replace(fields, "capabilities", caps); err != nil {
+			return nil, err
+		}
+	}
 	return json.Marshal(fields)
 }
 
-func replace(fields map[string]json.RawMessage, name string, value []string) error {
+func replace(fields map[string]json.RawMessage, name string, value any) error {
 	for key := range fields {
 		if strings.EqualFold(key, name) {
 			delete(fields, key)
@@ -115,4 +121,19 @@ func runnerArgs(j *job.Job) []string {
 // runnerEnv keeps the guest's environment from steering the runner's Go runtime.
 func runnerEnv() []string {
 	return []string{job.RoleEnv + "=" + job.RoleRunner}
+}
+
+// runnerCapabilities are those that the guest's user keeps, and no others: the
+// runner, which would drop the rest, does not have it for a moment. nil stays
+// nil, which is none at all.
+func runnerCapabilities(process *specs.Process, j *job.Job) *specs.LinuxCapabilities {
+	if process.Capabilities == nil {
+		return nil
+	}
+	keep := j.KeepCapabilities
+	caps := &specs.LinuxCapabilities{Bounding: keep, Effective: keep, Permitted: keep}
+	if process.User.UID != 0 { // only ambient capabilities survive its exec
+		caps.Inheritable, caps.Ambient = keep, keep
+	}
+	return caps
 }
