@@ -1,17 +1,27 @@
+package oci
+
+import (
+	"slices"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+)
 
 func TestTheRunnerStartsWithNoCapabilityThatTheGuestDoesNotKeep(t *testing.T) {
 	t.Parallel()
 	docker := []string{"CAP_CHOWN", "CAP_NET_RAW", "CAP_SYS_ADMIN"}
 	for name, tc := range map[string]struct {
-		uid                 uint32
-		have                *specs.LinuxCapabilities
-		keep                []string
-		effective, ambient  []string
+		uid                uint32
+		have               *specs.LinuxCapabilities
+		keep               []string
+		effective, ambient []string
 		nothingIsSpecified bool
 	}{
-		"root":            {0, &specs.LinuxCapabilities{Bounding: docker, Effective: docker, Permitted: docker}, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}, nil, false},
-		"another user":    {1000, &specs.LinuxCapabilities{Bounding: docker, Ambient: docker}, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}, false},
-		"keeps nothing":   {0, &specs.LinuxCapabilities{Bounding: docker, Effective: docker}, nil, nil, nil, false},
+		"root":             {0, &specs.LinuxCapabilities{Bounding: docker, Effective: docker, Permitted: docker}, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}, nil, false},
+		"another user":     {1000, &specs.LinuxCapabilities{Bounding: docker, Ambient: docker}, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}, false},
+		"keeps nothing":    {0, &specs.LinuxCapabilities{Bounding: docker, Effective: docker}, nil, nil, nil, false},
 		"none in the spec": {0, nil, nil, nil, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
