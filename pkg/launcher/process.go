@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
 // Process is one process of a container: the runner of a Wasm guest, or a

@@ -15,8 +15,8 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
 // container implements launcher.Container.

@@ -18,10 +18,10 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
 // commandTimeout bounds one runc command: a hung one must not hold a container

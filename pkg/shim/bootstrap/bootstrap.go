@@ -23,7 +23,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/version"
 )
 

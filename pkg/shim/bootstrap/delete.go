@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 )
 
 const (

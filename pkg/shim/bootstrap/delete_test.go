@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 )
 
 // remove runs delete, which must succeed, and returns its answer.

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 )
 
 // groupAnnotations put containers into one shim, the first one found wins

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/version"
 )
 

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 )
 
 // maxStdin bounds what containerd sends, in bytes.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 )
 
 // start answers with the address of the shim for a container: the one of its

@@ -9,8 +9,8 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 )
 
 // container is one container of the shim. What is set in Create never changes.

@@ -17,9 +17,9 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
 // Create makes a container whose init process waits for Start. If it fails,

@@ -7,8 +7,8 @@ import (
 	"github.com/containerd/containerd/api/events"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bundle"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
 // watch takes charge of a new container until its init process has ended.

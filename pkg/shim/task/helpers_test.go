@@ -6,7 +6,7 @@ import (
 	"github.com/containerd/containerd/api/events"
 	pb "google.golang.org/protobuf/proto"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
 type message = pb.Message

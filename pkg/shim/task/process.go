@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
 // ioNames are the streams as the client named them.

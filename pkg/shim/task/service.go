@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/options"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
 // Config is what a Service needs.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/stdio"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
 // Start lets the init process run, or starts an exec.

@@ -16,7 +16,7 @@ import (
 	"github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
 // A Reaper takes every child of its process, so each test has a process of its

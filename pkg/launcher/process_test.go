@@ -1,0 +1,116 @@
+package launcher
+
+import (
+	"net"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+)
+
+// child starts a program; asGuest makes it a guest's runner for the Process.
+func child(t *testing.T, asGuest bool, name string, args ...string) *Process {
+	t.Helper()
+	var handoff *Handoff
+	if asGuest {
+		var conn net.Conn
+		handoff, conn = newHandoff(t)
+		must(t, conn.Close()) // the program does not hold it
+	}
+	cmd := exec.Command(name, args...)
+	must(t, cmd.Start())
+	exits := make(chan reaper.Exit, 1)
+	pid := cmd.Process.Pid
+	p, err := NewProcess(pid, exits, handoff) // before anybody reaps it
+	must(t, err)
+	go func() {
+		_ = cmd.Wait()
+		ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		e := reaper.Exit{Pid: pid, Status: uint32(ws.ExitStatus()), At: time.Now()}
+		if ws.Signaled() {
+			e.Signal = ws.Signal()
+			e.Status = 128 + uint32(e.Signal)
+		}
+		exits <- e
+	}()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return p
+}
+
+func TestGuestEndsByTheSignalThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGKILL} {
+		p := child(t, true, "sleep", "60")
+		if !p.DiesOf(sig) {
+			t.Errorf("%s would not end it", sig)
+		}
+		must(t, p.Signal(unix.SIGWINCH)) // no reason
+		must(t, p.Signal(sig))
+		_ = p.Signal(unix.SIGHUP) // too late
+		if e, _ := p.Wait(); e.Status != 128+uint32(sig) || e.Signal != sig {
+			t.Errorf("after %s: %+v", sig, e)
+		}
+		p.Release()
+	}
+}
+
+func TestNativeProcessGetsTheSignalItself(t *testing.T) {
+	t.Parallel()
+	p := child(t, false, "sleep", "60")
+	if p.DiesOf(unix.SIGTERM) || !p.DiesOf(unix.SIGKILL) {
+		t.Error("only SIGKILL is for sure")
+	}
+	must(t, p.Signal(unix.SIGHUP))
+	if e, oom := p.Wait(); e.Status != 129 || oom {
+		t.Errorf("%+v, out of memory: %t", e, oom)
+	}
+	p.Release()
+}
+
+// A kill that nobody asked for is not turned into something else, and an exit
+// status survives a signal that came too late.
+func TestEndWithoutRequestIsReportedAsItIs(t *testing.T) {
+	t.Parallel()
+	p := child(t, true, "sh", "-c", "kill -KILL $$")
+	if e, _ := p.Wait(); e.Status != 137 {
+		t.Errorf("%+v", e)
+	}
+	p = child(t, true, "sh", "-c", "exit 3")
+	p.requested.Store(int32(unix.SIGTERM))
+	if e, _ := p.Wait(); e.Status != 3 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestSignalToAnEndedProcessIsNotFound(t *testing.T) {
+	t.Parallel()
+	p := child(t, false, "true")
+	p.Wait()
+	for _, when := range []string{"ended", "released"} {
+		for _, sig := range []unix.Signal{0, unix.SIGTERM, unix.SIGKILL} {
+			if err := p.Signal(sig); !errdefs.IsNotFound(err) {
+				t.Errorf("%s, signal %d: %v", when, int(sig), err)
+			}
+		}
+		p.Release()
+	}
+	// One that had ended before anybody looked.
+	late, err := NewProcess(p.Pid, make(chan reaper.Exit), nil)
+	must(t, err)
+	if err := late.Signal(unix.SIGKILL); !errdefs.IsNotFound(err) {
+		t.Error(err)
+	}
+}
+
+func TestBadSignalIsInvalid(t *testing.T) {
+	t.Parallel()
+	p := child(t, false, "sleep", "60")
+	if err := p.Signal(1000); !errdefs.IsInvalidArgument(err) {
+		t.Error(err)
+	}
+}
