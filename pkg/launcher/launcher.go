@@ -11,8 +11,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 

@@ -16,9 +16,9 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/task"
 )
 
