@@ -203,7 +203,7 @@ func TestSystemdCgroupsPathIsRecognised(t *testing.T) {
 
 func TestDocumentationNamesEveryOption(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile("../../../docs/options.md")
+	doc, err := os.ReadFile("../../docs/options.md")
 	if err != nil {
 		t.Fatal(err)
 	}
