@@ -48,6 +48,9 @@ func loadV1(pid int) (Cgroup, error) {
 func (c *v1) Path() string { return c.dir }
 
 func (c *v1) Stats() (proto.Message, error) {
+	if _, err := os.Stat(c.dir); err != nil { // the library would answer zeros
+		return nil, gone(err)
+	}
 	m, err := c.control.Stat(cgroup1.IgnoreNotExist)
 	if err != nil {
 		if errors.Is(err, cgroup1.ErrCgroupDeleted) {
