@@ -8,7 +8,6 @@ import (
 
 	"github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
-	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -37,8 +36,6 @@ func (s *Service) deleteInit(ctx context.Context, p *process) error {
 	c := p.container
 	switch ph := p.current(); ph {
 	case stopped, created:
-	case deleted:
-		return fmt.Errorf("%s: %w", p, errdefs.ErrNotFound) // another Delete was faster
 	default:
 		return &phaseError{what: p.String(), is: ph, verb: "delete"}
 	}

@@ -64,7 +64,7 @@ func (p phase) status() task.Status {
 }
 
 // phaseError says that an operation does not fit the phase. It unwraps to
-// FailedPrecondition.
+// FailedPrecondition, or to NotFound if a Delete was faster.
 type phaseError struct {
 	what string
 	is   phase
@@ -74,7 +74,13 @@ type phaseError struct {
 func (e *phaseError) Error() string {
 	return fmt.Sprintf("cannot %s %s: it is %s", e.verb, e.what, e.is)
 }
-func (e *phaseError) Unwrap() error { return errdefs.ErrFailedPrecondition }
+
+func (e *phaseError) Unwrap() error {
+	if e.is == deleted {
+		return errdefs.ErrNotFound
+	}
+	return errdefs.ErrFailedPrecondition
+}
 
 // to checks one step of a process's life.
 func (p phase) to(next phase) bool { return slices.Contains(transitions[p], next) }

@@ -99,3 +99,18 @@ func TestSecondEndIsIgnored(t *testing.T) {
 		t.Errorf("published %d, status %d", published, p.status().status)
 	}
 }
+
+func TestStepAfterDeleteIsNotFound(t *testing.T) {
+	t.Parallel()
+	p := newProcess(&container{id: "c"}, "e", ioNames{})
+	for _, next := range []phase{stopped, deleted} {
+		if err := p.step(next, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, next := range allPhases {
+		if err := p.step(next, "test"); !errors.Is(err, errdefs.ErrNotFound) {
+			t.Errorf("to %s: %v", next, err)
+		}
+	}
+}
