@@ -108,8 +108,11 @@ func (d *Docker) cleanup(t testing.TB) {
 	if err := d.daemon.Wait(); err != nil {
 		t.Errorf("dockerd ended with %v", err)
 	}
-	// dockerd leaves the mount of its own network namespace.
-	_ = syscall.Unmount(d.file("exec/netns/default"), syscall.MNT_DETACH)
+	// dockerd leaves the mount of its own network namespace, and, where mounts are
+	// not shared with it, one of its directory on itself.
+	for _, mount := range []string{"exec/netns/default", "data"} {
+		_ = syscall.Unmount(d.file(mount), syscall.MNT_DETACH)
+	}
 	if t.Failed() {
 		t.Logf("--- end of dockerd's log\n%s", tail(d.Log(), 40))
 	}
