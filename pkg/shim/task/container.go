@@ -116,6 +116,16 @@ func (c *container) ownsPIDs() bool {
 	return false
 }
 
+// oomNews tells whether the kernel has killed something in the container for
+// want of memory since it was last asked.
+func (c *container) oomNews() bool {
+	if c.cgroup == nil {
+		return false
+	}
+	kills, err := c.cgroup.OOMKills()
+	return err == nil && c.oom.news(kills)
+}
+
 // oomCounter remembers how many out-of-memory kills have been reported.
 type oomCounter struct {
 	mu   sync.Mutex

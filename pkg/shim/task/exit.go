@@ -15,7 +15,7 @@ import (
 func (s *Service) watch(c *container) {
 	ctx, cancel := context.WithCancel(context.Background())
 	if c.cgroup != nil {
-		if err := c.cgroup.WatchOOM(ctx, func() { s.checkOOM(c, false) }); err != nil {
+		if err := c.cgroup.WatchOOM(ctx, func() { s.oomKilled(c) }); err != nil {
 			s.logger(c.id).WithError(err).Debug("out-of-memory kills are noticed at exit only")
 		}
 	}
@@ -38,41 +38,37 @@ func (s *Service) waitInit(c *container) {
 		}
 	}
 	c.active.Wait()
-	s.checkOOM(c, outOfMemory)
+	oom := c.oomNews() || outOfMemory
 	if err := c.dir.WriteExit(bundle.Exit{Pid: e.Pid, Status: e.Status, At: e.At}); err != nil {
 		s.logger(c.id).WithError(err).Warn("the exit status is lost if the shim is killed")
 	}
 	c.init.streamsDrain()
-	s.exited(c.init, e)
+	s.exited(c.init, e, oom)
 }
 
 // waitExec waits for the end of an exec.
 func (s *Service) waitExec(p *process, os *launcher.Process) {
 	e, outOfMemory := os.Wait()
-	s.checkOOM(p.container, outOfMemory)
+	oom := p.container.oomNews() || outOfMemory
 	p.streamsDrain()
-	s.exited(p, e)
+	s.exited(p, e, oom)
 }
 
-// checkOOM publishes TaskOOM if the kernel has killed something for want of
-// memory since the last time, or a guest has ended for want of it.
-func (s *Service) checkOOM(c *container, guest bool) {
-	if c.cgroup != nil {
-		if kills, err := c.cgroup.OOMKills(); err == nil && c.oom.news(kills) {
-			guest = true
-		}
-	}
-	if guest {
+// oomKilled publishes that the kernel has killed something in a container for
+// want of memory, if it is news. What happens during Start is told at the exit:
+// no event of a process comes before its start.
+func (s *Service) oomKilled(c *container) {
+	if c.init.current() != starting && c.oomNews() {
 		s.Publish(&events.TaskOOM{ContainerID: c.id})
 	}
 }
 
 // exited records the end of p and publishes it, unless p is still starting:
 // then Start does.
-func (s *Service) exited(p *process, e reaper.Exit) {
+func (s *Service) exited(p *process, e reaper.Exit, oom bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	end := exit{status: e.Status, at: e.At}
+	end := exit{status: e.Status, at: e.At, oom: oom}
 	if p.phase == starting && !p.silent {
 		p.early = &end
 		return
@@ -85,6 +81,9 @@ func (s *Service) exited(p *process, e reaper.Exit) {
 func (s *Service) exitedLocked(p *process, e exit) {
 	if !p.stopLocked(e) || p.silent {
 		return
+	}
+	if e.oom {
+		s.Publish(&events.TaskOOM{ContainerID: p.container.id})
 	}
 	id := p.execID
 	if id == "" {

@@ -2,6 +2,7 @@ package task
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/containerd/containerd/api/types/task"
@@ -54,12 +55,12 @@ func TestEndWhileStartingIsPublishedAfterTheStart(t *testing.T) {
 	if err := p.step(starting, "start"); err != nil {
 		t.Fatal(err)
 	}
-	s.exited(p, exitOf(3))
+	s.exited(p, exitOf(3), true)
 	if len(log) != 0 {
 		t.Fatalf("published %v before the start", log)
 	}
 	s.started(p, startEvent())
-	if len(log) != 2 || log[0] != "TaskStart" || log[1] != "TaskExit" {
+	if want := []string{"TaskStart", "TaskOOM", "TaskExit"}; !slices.Equal(log, want) {
 		t.Fatalf("published %v", log)
 	}
 	if p.status().status != 3 || p.current() != stopped {
@@ -76,11 +77,11 @@ func TestEndOfAFailedStartIsNotPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 		if order == "exit first" {
-			s.exited(p, exitOf(1))
+			s.exited(p, exitOf(1), false)
 			p.abort()
 		} else {
 			p.abort()
-			s.exited(p, exitOf(1))
+			s.exited(p, exitOf(1), false)
 		}
 		if p.current() != stopped {
 			t.Errorf("%s: %s", order, p.current())
@@ -93,8 +94,8 @@ func TestSecondEndIsIgnored(t *testing.T) {
 	published := 0
 	s := NewService(Config{Publish: func(message) { published++ }})
 	p := newProcess(&container{id: "c"}, "", ioNames{})
-	s.exited(p, exitOf(1))
-	s.exited(p, exitOf(2))
+	s.exited(p, exitOf(1), false)
+	s.exited(p, exitOf(2), false)
 	if published != 1 || p.status().status != 1 {
 		t.Errorf("published %d, status %d", published, p.status().status)
 	}

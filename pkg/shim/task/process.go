@@ -23,6 +23,7 @@ type ioNames struct {
 type exit struct {
 	status uint32
 	at     time.Time
+	oom    bool // TaskOOM is to be published first
 }
 
 // process is the init process of a container or an exec.
