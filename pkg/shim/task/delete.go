@@ -48,6 +48,7 @@ func (s *Service) deleteInit(ctx context.Context, p *process) error {
 		return errors.New("the container's process does not end")
 	}
 	for _, e := range c.allExecs() {
+		e.stop(exit{at: time.Now()}) // one that never ran may be waited for
 		e.release()
 	}
 	p.release()

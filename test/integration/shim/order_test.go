@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -161,6 +162,30 @@ func TestExecAfterTheEndOfInit(t *testing.T) {
 		}
 		requireKind(t, "Delete of an exec that never ran", second(c.delete("early")), ok)
 	})
+}
+
+// TestWaitForAnExecThatNeverRuns ends with the container.
+func TestWaitForAnExecThatNeverRuns(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t, v3)
+	c := d.container("c", multiWasm, "sleep").run()
+	must(t, c.exec("e", stdio{}, multiWasm, "exit"))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if _, err := c.wait("e"); err != nil {
+			t.Error(err)
+		}
+	}()
+	time.Sleep(50 * time.Millisecond)
+	must(t, c.kill("", syscall.SIGKILL))
+	c.exitStatus("")
+	requireKind(t, "Delete", second(c.delete("")), ok)
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("Wait goes on")
+	}
 }
 
 // TestSecondCreateLeavesTheFirstAlone: neither its process nor its files.
