@@ -169,7 +169,6 @@ func (d *daemon) cleanup() {
 	}
 	if len(left) > 0 {
 		t.Errorf("%d things are left behind:\n  %s", len(left), strings.Join(left, "\n  "))
-		return
 	}
 	parents, err := filepath.Glob("/sys/fs/cgroup/*/" + d.ns)
 	must(t, err)
