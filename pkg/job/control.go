@@ -33,6 +33,9 @@ type Report struct {
 // maxReport bounds a report in bytes: the other end may be a guest that escaped.
 const maxReport = 16 << 10
 
+// ErrNonsense is wrapped by ReadReport's error if a runner breaks the protocol.
+var ErrNonsense = errors.New("the runner sent what no runner sends")
+
 // goLine is what the shim writes when the guest may run.
 const goLine = "go\n"
 
@@ -72,19 +75,19 @@ func (c *Control) Report(r Report) error {
 func (c *Control) ReadReport() (Report, error) {
 	line, err := c.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return Report{}, errors.New("runner sent an overlong report")
+		return Report{}, fmt.Errorf("%w: an overlong report", ErrNonsense)
 	}
 	if err != nil {
 		return Report{}, err
 	}
 	var r Report
 	if err := json.Unmarshal(line, &r); err != nil {
-		return Report{}, errors.New("runner sent a malformed report")
+		return Report{}, fmt.Errorf("%w: a malformed report", ErrNonsense)
 	}
 	switch r.Kind {
 	case Ready, Failed, OutOfMemory:
 	default:
-		return Report{}, errors.New("runner sent an unknown report")
+		return Report{}, fmt.Errorf("%w: an unknown report", ErrNonsense)
 	}
 	r.Message = printable(r.Message)
 	return r, nil

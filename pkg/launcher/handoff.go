@@ -25,6 +25,7 @@ type Handoff struct {
 	control *job.Control
 
 	first       chan job.Report // the runner's answer to Go; closed when there is none
+	nonsense    error           // why there is none, if the runner lives; set before first is closed
 	ended       chan struct{}   // closed when the runner's end of the socket is
 	outOfMemory atomic.Bool
 }
@@ -120,6 +121,8 @@ func (h *Handoff) Run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	switch {
+	case !ok && h.nonsense != nil:
+		return h.nonsense
 	case !ok:
 		return errRunnerGone
 	case r.Kind == job.Ready:
@@ -145,6 +148,9 @@ func (h *Handoff) listen() {
 	for answered := false; ; answered = true {
 		r, err := h.control.ReadReport()
 		if err != nil {
+			if errors.Is(err, job.ErrNonsense) {
+				h.nonsense = err
+			}
 			return
 		}
 		if r.Kind == job.OutOfMemory {
