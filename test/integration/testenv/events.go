@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,17 @@ func (c *Containerd) Record(t testing.TB) *Events {
 	cl, ctx := c.Client(t)
 	e := &Events{lines: map[string][]string{}}
 	e.follow(t, cl, ctx)
+	// Subscribe returns before the daemon has subscribed us.
+	const probe = "is anybody listening"
+	Eventually(t, "subscription", func() error {
+		if err := cl.EventService().Publish(ctx, "/tasks/paused", &events.TaskPaused{ContainerID: probe}); err != nil {
+			return err
+		}
+		if len(e.Of(probe)) == 0 {
+			return errors.New("no event yet")
+		}
+		return nil
+	})
 	return e
 }
 
