@@ -35,7 +35,7 @@ test: ## everything below
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
-	$(call suite,unit,$(GO) test ./...)
+	$(call suite,unit,test/unit)
 
 test-shimtest: build ## containerd's conformance suite for shims, with a native and a Wasm guest
 	$(call suite,shimtest,test/shimtest/run)
