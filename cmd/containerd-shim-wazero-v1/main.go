@@ -39,7 +39,6 @@ func serve(flags *bootstrap.Flags) error {
 	}
 	return shim.Serve(shim.Config{
 		Namespace: flags.Namespace,
-		ID:        flags.ID,
 		Debug:     flags.Debug,
 		Events:    os.Getenv("TTRPC_ADDRESS"),
 		Listener:  listener,

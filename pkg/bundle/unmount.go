@@ -1,17 +1,14 @@
 package bundle
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -106,42 +103,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // mountsBelow lists the mount points at and below root in the order of mounting.
 func mountsBelow(root string) ([]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(root))
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
-	defer f.Close()
-	var points []string
-	r := bufio.NewReader(f)
-	for {
-		line, err := r.ReadString('\n')
-		if fields := strings.Fields(line); len(fields) > 4 {
-			// proc(5): field 5 is the mount point, with \040 for a space.
-			if p := unescape(fields[4]); p == root || strings.HasPrefix(p, root+"/") {
-				points = append(points, p)
-			}
-		}
-		if err != nil { // io.EOF: a read of procfs has no other end
-			return points, nil
-		}
+	points := make([]string, len(mounts))
+	for i, m := range mounts {
+		points[i] = m.Mountpoint
 	}
-}
-
-// unescape undoes the octal escapes of /proc/self/mountinfo.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return points, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -133,6 +134,12 @@ func UnknownError(unknown []string) error {
 		}
 	}
 	return fmt.Errorf("unknown runtime option %s: the shim knows %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
+}
+
+// UsesSystemd tells whether systemd makes the cgroups of a container: by option,
+// or by the form of its linux.cgroupsPath.
+func (o Options) UsesSystemd(spec *specs.Spec) bool {
+	return o.SystemdCgroup || (spec.Linux != nil && IsSystemdCgroupsPath(spec.Linux.CgroupsPath))
 }
 
 // IsSystemdCgroupsPath tells whether a spec's linux.cgroupsPath is in the form

@@ -34,7 +34,7 @@ type guest struct {
 func loadGuest(ctx context.Context, j *job.Job) (*guest, error) {
 	g := &guest{job: j}
 	var err error
-	if g.config, err = wasi.Config(j.Args, j.Env, preopens(j)); err != nil {
+	if g.config, err = wasi.Config(j.Args, j.Env, j.Preopens); err != nil {
 		return nil, err
 	}
 	data, err := readModule(j.Module)
@@ -75,14 +75,6 @@ func (g *guest) check(ctx context.Context, data []byte) (*wasmbin.Module, error)
 	}
 	g.initialize = g.job.Export != startExport && callable(outline, initializeExport)
 	return outline, nil
-}
-
-func preopens(j *job.Job) []wasi.Preopen {
-	list := make([]wasi.Preopen, len(j.Preopens))
-	for i, p := range j.Preopens {
-		list[i] = wasi.Preopen{Guest: p.Guest, Host: p.Host}
-	}
-	return list
 }
 
 // call runs the guest to its end.

@@ -38,9 +38,7 @@ const (
 // Config is how the daemon was started.
 type Config struct {
 	Namespace string
-	// ID is the container, or the pod, for which the shim was started.
-	ID    string
-	Debug bool
+	Debug     bool
 	// Events is the address of containerd's ttrpc socket (TTRPC_ADDRESS).
 	Events string
 	// Listener is the socket on which containerd finds the shim.

@@ -10,20 +10,16 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental/sysfs"
-)
 
-// Preopen is a directory that the guest finds open when it starts.
-type Preopen struct {
-	// Guest is the guest's name for it, Host the host's; both are absolute.
-	Guest, Host string
-}
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+)
 
 // Config returns what a guest sees of its surroundings: the real clocks, random
 // numbers, arguments, environment, directories and the process's stdio.
 //
 // wazero's defaults for clocks, sleep and random numbers are imitations that
 // make guests deterministic; a container expects the real ones.
-func Config(args, env []string, preopens []Preopen) (wazero.ModuleConfig, error) {
+func Config(args, env []string, preopens []job.Preopen) (wazero.ModuleConfig, error) {
 	if err := checkStrings("argument", args); err != nil {
 		return nil, err
 	}
@@ -69,7 +65,7 @@ func checkStrings(kind string, list []string) error {
 	return nil
 }
 
-func checkDirectory(p Preopen) error {
+func checkDirectory(p job.Preopen) error {
 	info, err := os.Stat(p.Host)
 	if err != nil {
 		return fmt.Errorf("preopen %q: %w", p.Guest, err)

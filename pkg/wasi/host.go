@@ -40,11 +40,6 @@ func (h *Host) add(ctx context.Context, r wazero.Runtime, name string, builder w
 	return nil
 }
 
-// Provides tells whether the host has an import module of this name.
-func (h *Host) Provides(module string) bool {
-	return h.functions[module] != nil
-}
-
 // Function returns the parameters and results of a function, or false if the
 // host has none of this name.
 func (h *Host) Function(module, name string) (params, results []api.ValueType, ok bool) {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/containerd/console"
 	gorunc "github.com/containerd/go-runc"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
@@ -49,7 +48,7 @@ var _ launcher.Launcher = (*Launcher)(nil)
 func (l *Launcher) Create(ctx context.Context, r launcher.Request) (_ launcher.Container, retErr error) {
 	c := &container{
 		id: r.ID, dir: r.Bundle, launcher: l,
-		cmd: command(l.options, r.Bundle, usesSystemd(l.options, r.Config.Spec)),
+		cmd: command(l.options, r.Bundle, l.options.UsesSystemd(r.Config.Spec)),
 	}
 	var handoff *launcher.Handoff
 	if r.Plan.Kind == oci.Wasm {
@@ -94,22 +93,10 @@ func prepareWasm(r launcher.Request) (*launcher.Handoff, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeConfig(r.Bundle, rewritten); err != nil {
+	if err := bundle.WriteFile(r.Bundle.Path("config.json"), rewritten); err != nil {
 		return nil, err
 	}
 	return launcher.NewHandoff(r.Plan)
-}
-
-// writeConfig replaces config.json in one step.
-func writeConfig(dir bundle.Dir, config []byte) error {
-	tmp := dir.Path(".config.json")
-	if err := os.WriteFile(tmp, config, 0o600); err != nil {
-		return fmt.Errorf("write the container's config.json: %w", err)
-	}
-	if err := os.Rename(tmp, dir.Path("config.json")); err != nil {
-		return fmt.Errorf("write the container's config.json: %w", err)
-	}
-	return nil
 }
 
 // launch runs start, a runc command that leaves a process behind, and takes
@@ -184,10 +171,6 @@ func command(o options.Options, dir bundle.Dir, systemd bool) *gorunc.Runc {
 		SystemdCgroup: systemd,
 		Setpgid:       true,
 	}
-}
-
-func usesSystemd(o options.Options, spec *specs.Spec) bool {
-	return o.SystemdCgroup || (spec.Linux != nil && options.IsSystemdCgroupsPath(spec.Linux.CgroupsPath))
 }
 
 // lastError returns the last error in runc's log: runc's own stderr is the

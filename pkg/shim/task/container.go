@@ -20,7 +20,6 @@ type container struct {
 	options options.Options
 	spec    *specs.Spec
 	wasm    bool
-	mounted bool // the shim mounted the rootfs
 	state   bundle.State
 
 	os     launcher.Container

@@ -3,7 +3,6 @@ package task
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/api/events"
@@ -159,5 +158,5 @@ func (s *Service) CloseIO(_ context.Context, r *task.CloseIORequest) (*emptypb.E
 
 // Checkpoint is not possible: neither CRIU nor wazero can save a guest.
 func (s *Service) Checkpoint(context.Context, *task.CheckpointTaskRequest) (*emptypb.Empty, error) {
-	return nil, errors.Join(errors.New("checkpoint"), errdefs.ErrNotImplemented)
+	return nil, fmt.Errorf("checkpoint: %w", errdefs.ErrNotImplemented)
 }

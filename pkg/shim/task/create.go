@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
@@ -70,10 +69,7 @@ func (s *Service) create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 			retErr = errors.Join(retErr, c.discard(ctx))
 		}
 	}()
-	c.state = bundle.State{ID: c.id, Namespace: s.Namespace, RuncBinary: opts.RuncBinary, MountedRootfs: len(r.Rootfs) > 0}
-	if err := c.dir.WriteState(c.state); err != nil {
-		return nil, err
-	}
+	c.state = bundle.State{ID: c.id, Namespace: s.Namespace, RuncBinary: opts.RuncBinary}
 	if err := c.mountRootfs(r.Rootfs); err != nil {
 		return nil, err
 	}
@@ -93,9 +89,8 @@ func (c *container) mountRootfs(rootfs []*types.Mount) error {
 	if err := os.Mkdir(target, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("mount rootfs: %w", err)
 	}
-	mounts := mount.FromProto(rootfs)
-	c.mounted = true
-	if err := mount.All(mounts, target); err != nil {
+	c.state.MountedRootfs = true
+	if err := mount.All(mount.FromProto(rootfs), target); err != nil {
 		return fmt.Errorf("mount rootfs on %s: %w", target, err)
 	}
 	return nil
@@ -117,7 +112,7 @@ func (s *Service) launch(ctx context.Context, c *container) error {
 	if c.spec.Linux != nil {
 		c.state.CgroupsPath = c.spec.Linux.CgroupsPath
 	}
-	c.state.SystemdCgroup = c.options.SystemdCgroup || options.IsSystemdCgroupsPath(c.state.CgroupsPath)
+	c.state.SystemdCgroup = c.options.UsesSystemd(c.spec)
 	if err := c.dir.WriteState(c.state); err != nil {
 		return err
 	}
@@ -182,21 +177,14 @@ func (c *container) discard(ctx context.Context) error {
 		errs = append(errs, c.os.Delete(ctx))
 	}
 	c.init.release()
-	errs = append(errs, c.unmountRootfs())
+	errs = append(errs, c.unmountRootfs(ctx))
 	return errors.Join(errs...)
 }
 
-// unmountRootfs is idempotent.
-func (c *container) unmountRootfs() error {
-	if !c.mounted {
+// unmountRootfs unmounts what mountRootfs has mounted, if anything; idempotent.
+func (c *container) unmountRootfs(ctx context.Context) error {
+	if !c.state.MountedRootfs {
 		return nil
 	}
-	if err := mount.UnmountRecursive(c.dir.Rootfs(), 0); err != nil {
-		// Something holds it: let it go when it can, so that nothing is left.
-		if err := mount.UnmountRecursive(c.dir.Rootfs(), unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount rootfs: %w", err)
-		}
-	}
-	c.mounted = false
-	return nil
+	return c.dir.UnmountRootfs(ctx)
 }

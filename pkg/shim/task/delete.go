@@ -52,7 +52,7 @@ func (s *Service) deleteInit(ctx context.Context, p *process) error {
 		e.release()
 	}
 	p.release()
-	if err := c.unmountRootfs(); err != nil {
+	if err := c.unmountRootfs(ctx); err != nil {
 		return err
 	}
 	if err := p.step(deleted, "delete"); err != nil {
