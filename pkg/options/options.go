@@ -6,6 +6,7 @@ package options
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
@@ -35,6 +36,23 @@ type Options struct {
 	// AllowNativeExec (allow_native_exec) lets an exec into a Wasm container
 	// run a native program of the image.
 	AllowNativeExec bool
+	// CacheDir (cache_dir) is where compiled code is kept; empty means
+	// codecache's default.
+	CacheDir string
+	// CacheSize (cache_size) bounds the cache in bytes; 0 means codecache's
+	// default.
+	CacheSize int64
+	// NoCache (no_cache) keeps no compiled code on disk.
+	NoCache bool
+	// PrivateCode (private_code) gives every container a copy of its machine
+	// code instead of a mapping that containers of one module share.
+	PrivateCode bool
+	// CompileMemory (compile_memory, bytes), CompileTimeout (compile_timeout) and
+	// CompileParallel (compile_parallel, compilers on this node at once) bound
+	// the compiler; 0 means the compiler's default.
+	CompileMemory   int64
+	CompileTimeout  time.Duration
+	CompileParallel uint32
 	// Debug (debug) makes the shim log more.
 	Debug bool
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
@@ -36,13 +37,23 @@ NoPivotRoot = true
 NoNewKeyring = true
 Root = "/run/runc"
 allow_native_exec = true
+cache_dir = "/var/cache/wazero"
+cache_size = "3GiB"
+no_cache = true
+private_code = true
+compile_memory = 1073741824
+compile_timeout = "1m30s"
+compile_parallel = 2
 debug = true
 CriuPath = "criu"
 `
 
 var allOptions = Options{
 	RuncBinary: "/usr/local/bin/runc", SystemdCgroup: true, ShimCgroup: "/shims", IoUID: 1000, IoGID: 4294967295,
-	NoPivotRoot: true, NoNewKeyring: true, Root: "/run/runc", AllowNativeExec: true, Debug: true,
+	NoPivotRoot: true, NoNewKeyring: true, Root: "/run/runc", AllowNativeExec: true,
+	CacheDir: "/var/cache/wazero", CacheSize: 3 << 30, NoCache: true, PrivateCode: true,
+	CompileMemory: 1 << 30, CompileTimeout: 90 * time.Second, CompileParallel: 2,
+	Debug: true,
 }
 
 func TestEveryWrappingIsUnderstood(t *testing.T) {
@@ -51,8 +62,10 @@ func TestEveryWrappingIsUnderstood(t *testing.T) {
 	if err := os.WriteFile(file, []byte(all), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fromRunc := allOptions
-	fromRunc.AllowNativeExec, fromRunc.Debug = false, false
+	fromRunc := Options{
+		RuncBinary: "/usr/local/bin/runc", SystemdCgroup: true, ShimCgroup: "/shims", IoUID: 1000, IoGID: 4294967295,
+		NoPivotRoot: true, NoNewKeyring: true, Root: "/run/runc",
+	}
 	runc := &runcoptions.Options{
 		BinaryName: "/usr/local/bin/runc", SystemdCgroup: true, ShimCgroup: "/shims", IoUid: 1000, IoGid: 4294967295,
 		NoPivotRoot: true, NoNewKeyring: true, Root: "/run/runc", CriuImagePath: "x",
@@ -120,6 +133,11 @@ func TestErrorsNameTheOptionAndWhereItStands(t *testing.T) {
 		"list":              {body(t, `BinaryName = ["runc"]`), []string{"BinaryName", "string"}},
 		"negative id":       {body(t, `IoUid = -1`), []string{"IoUid", "0 to 4294967295", "-1"}},
 		"large id":          {body(t, `IoGid = 4294967296`), []string{"IoGid", "0 to 4294967295"}},
+		"size":              {body(t, `cache_size = "much"`), []string{"cache_size", "2GiB", "much"}},
+		"negative size":     {body(t, `compile_memory = -1`), []string{"compile_memory", "2GiB", "-1"}},
+		"duration":          {body(t, `compile_timeout = 90`), []string{"compile_timeout", "10m", "90"}},
+		"negative duration": {body(t, `compile_timeout = "-1s"`), []string{"compile_timeout", "-1s"}},
+		"count":             {body(t, `compile_parallel = 1.5`), []string{"compile_parallel", "1.5"}},
 		"syntax":            {file(write("syntax.toml", "\ndebug = tru\n")), []string{"syntax.toml", "line 2"}},
 		"twice":             {body(t, "debug = true\ndebug = false\n"), []string{"the runtime options", "line 2"}},
 		"unknown in a file": {file(write("unknown.toml", "Sytemd = true\n")), []string{"unknown.toml", "Sytemd", "SystemdCgroup"}},

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
@@ -34,53 +34,23 @@ func keys() []key {
 		text("BinaryName", func(o *Options) *string { return &o.RuncBinary }),
 		boolean("SystemdCgroup", func(o *Options) *bool { return &o.SystemdCgroup }),
 		text("ShimCgroup", func(o *Options) *string { return &o.ShimCgroup }),
-		id("IoUid", func(o *Options) *uint32 { return &o.IoUID }),
-		id("IoGid", func(o *Options) *uint32 { return &o.IoGID }),
+		number("IoUid", func(o *Options) *uint32 { return &o.IoUID }),
+		number("IoGid", func(o *Options) *uint32 { return &o.IoGID }),
 		boolean("NoPivotRoot", func(o *Options) *bool { return &o.NoPivotRoot }),
 		boolean("NoNewKeyring", func(o *Options) *bool { return &o.NoNewKeyring }),
 		text("Root", func(o *Options) *string { return &o.Root }),
 		boolean("allow_native_exec", func(o *Options) *bool { return &o.AllowNativeExec }),
+		text("cache_dir", func(o *Options) *string { return &o.CacheDir }),
+		size("cache_size", func(o *Options) *int64 { return &o.CacheSize }),
+		boolean("no_cache", func(o *Options) *bool { return &o.NoCache }),
+		boolean("private_code", func(o *Options) *bool { return &o.PrivateCode }),
+		size("compile_memory", func(o *Options) *int64 { return &o.CompileMemory }),
+		duration("compile_timeout", func(o *Options) *time.Duration { return &o.CompileTimeout }),
+		number("compile_parallel", func(o *Options) *uint32 { return &o.CompileParallel }),
 		boolean("debug", func(o *Options) *bool { return &o.Debug }),
 		{name: "CriuPath"}, {name: "CriuImagePath"}, {name: "CriuWorkPath"},
 		{name: "TaskApiAddress"}, {name: "TaskApiVersion"},
 	}
-}
-
-func text(name string, field func(*Options) *string) key {
-	return key{name, func(o *Options, v any) error {
-		s, ok := v.(string)
-		if !ok {
-			return fmt.Errorf("want a string in quotes, got %v", v)
-		}
-		*field(o) = s
-		return nil
-	}, func(o Options) any { return *field(&o) }}
-}
-
-func boolean(name string, field func(*Options) *bool) key {
-	return key{name, func(o *Options, v any) error {
-		b, ok := v.(bool)
-		if !ok {
-			return fmt.Errorf("want true or false without quotes, got %#v", v)
-		}
-		*field(o) = b
-		return nil
-	}, func(o Options) any { return *field(&o) }}
-}
-
-func id(name string, field func(*Options) *uint32) key {
-	return key{name, func(o *Options, v any) error {
-		// containerd's CRI plugin may hand on a number as a float.
-		if f, ok := v.(float64); ok && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-			v = int64(f)
-		}
-		n, ok := v.(int64)
-		if !ok || n < 0 || n > math.MaxUint32 {
-			return fmt.Errorf("want a number from 0 to %d, got %#v", uint32(math.MaxUint32), v)
-		}
-		*field(o) = uint32(n)
-		return nil
-	}, func(o Options) any { return int64(*field(&o)) }}
 }
 
 // parseTOML decodes options; source names where they stand, for messages.
@@ -138,6 +108,10 @@ func (o Options) toml() []byte {
 		case int64:
 			if v != 0 {
 				fmt.Fprintf(&b, "%s = %d\n", k.name, v)
+			}
+		case time.Duration:
+			if v != 0 {
+				fmt.Fprintf(&b, "%s = %q\n", k.name, v)
 			}
 		}
 	}
