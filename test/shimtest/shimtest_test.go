@@ -79,6 +79,7 @@ func useTempDir(t *testing.T) {
 		}
 	})
 	t.Setenv("TMPDIR", dir)
+	t.Setenv("WAZERO_SHIM_CACHE_DIR", filepath.Join(dir, "code"))
 }
 
 // guest is the program of the containers.

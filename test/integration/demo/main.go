@@ -106,6 +106,7 @@ func (d *demo) start() error {
 
 func (d *demo) environ() []string {
 	return []string{"PATH=" + d.shim + ":" + d.runc + ":" + d.containerd + ":" + os.Getenv("PATH"), "TMPDIR=" + d.dir,
+		"WAZERO_SHIM_CACHE_DIR=" + filepath.Join(d.dir, "code"),
 		// that cgroup v1 goes away some day is no news for a demo
 		"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=true"}
 }

@@ -94,6 +94,10 @@ func eachGuest(t *testing.T, test func(*testing.T, *daemon, kind)) {
 	}
 }
 
+// cacheDir of all shims: each guest is compiled once for all tests. It is on the
+// file system of the tests' own, which goes with them.
+const cacheDir = "/run/code"
+
 // command is the shim with an action, as containerd calls it.
 func (d *daemon) command(ctx context.Context, c *container, action string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, d.shim, "-namespace", d.ns, "-address", filepath.Join(d.dir, "c.sock"),
@@ -102,7 +106,8 @@ func (d *daemon) command(ctx context.Context, c *container, action string) *exec
 		cmd.Args = slices.DeleteFunc(cmd.Args, func(a string) bool { return a == "-bundle" || a == c.bundle })
 	}
 	cmd.Dir = c.bundle
-	cmd.Env = []string{"PATH=" + d.path, "MAX_SHIM_VERSION=2", "GOMAXPROCS=2", "GRPC_ADDRESS=" + filepath.Join(d.dir, "c.sock"), "NAMESPACE=" + d.ns, "SHIM_SOCKET_DIR=" + d.socketDir()}
+	cmd.Env = []string{"PATH=" + d.path, "MAX_SHIM_VERSION=2", "GOMAXPROCS=2", "GRPC_ADDRESS=" + filepath.Join(d.dir, "c.sock"), "NAMESPACE=" + d.ns, "SHIM_SOCKET_DIR=" + d.socketDir(),
+		"WAZERO_SHIM_CACHE_DIR=" + cacheDir}
 	if d.ttrpc != "" {
 		cmd.Env = append(cmd.Env, "TTRPC_ADDRESS="+d.ttrpc)
 	}

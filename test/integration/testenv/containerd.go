@@ -75,6 +75,9 @@ func (c *Containerd) file(name string) string { return filepath.Join(c.Dir, name
 // Address is the path of the daemon's gRPC socket.
 func (c *Containerd) Address() string { return c.file("c.sock") }
 
+// CacheDir is where shims of this daemon keep compiled code.
+func (c *Containerd) CacheDir() string { return c.file("code") }
+
 // Log is the daemon's log so far.
 func (c *Containerd) Log() string {
 	data, _ := os.ReadFile(c.file("log"))
@@ -108,7 +111,7 @@ func (c *Containerd) Start(t testing.TB) {
 }
 
 func (c *Containerd) environ() []string {
-	return []string{"PATH=" + c.path, "HOME=" + c.Dir, "TMPDIR=" + c.Dir}
+	return []string{"PATH=" + c.path, "HOME=" + c.Dir, "TMPDIR=" + c.Dir, "WAZERO_SHIM_CACHE_DIR=" + c.CacheDir()}
 }
 
 // Kill ends the daemon by SIGKILL. Containers live on.
