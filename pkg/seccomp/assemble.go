@@ -1,0 +1,104 @@
+package seccomp
+
+import (
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Offsets in struct seccomp_data (linux/seccomp.h), in bytes.
+const (
+	offsetCall = 0
+	offsetArch = 4
+	offsetArgs = 16
+)
+
+// maxInstructions is the kernel's limit for one program (BPF_MAXINSNS).
+const maxInstructions = 4096
+
+// x32Bit marks system calls of the x32 ABI, which has amd64's architecture.
+const x32Bit = 0x40000000
+
+// architectures as the kernel reports them. All of them are little endian, which
+// decides where the halves of an argument are.
+var architectures = map[string]uint32{
+	"amd64":   unix.AUDIT_ARCH_X86_64,
+	"arm64":   unix.AUDIT_ARCH_AARCH64,
+	"riscv64": unix.AUDIT_ARCH_RISCV64,
+}
+
+// assemble makes a program of classic BPF.
+func (p *Policy) assemble() ([]unix.SockFilter, error) {
+	arch, ok := architectures[runtime.GOARCH]
+	if !ok {
+		return nil, fmt.Errorf("no system call filter for the architecture %s", runtime.GOARCH)
+	}
+	program := []unix.SockFilter{
+		load(offsetArch), equal(arch, 1, 0), decide(Kill),
+		load(offsetCall), notBelow(x32Bit, 0, 1), decide(Kill),
+	}
+	for _, rule := range p.Rules {
+		block, err := rule.assemble()
+		if err != nil {
+			return nil, err
+		}
+		program = append(program, block...)
+	}
+	program = append(program, decide(p.Otherwise))
+	if len(program) > maxInstructions {
+		return nil, fmt.Errorf("a system call filter of %d instructions; the kernel takes %d", len(program), maxInstructions)
+	}
+	return program, nil
+}
+
+// assemble finds the number of the call in the accumulator, and leaves it there
+// if the rule does not apply.
+func (r *Rule) assemble() ([]unix.SockFilter, error) {
+	if len(r.If) == 0 {
+		return []unix.SockFilter{equal(uint32(r.Call), 0, 1), decide(r.Then)}, nil
+	}
+	// Each condition takes three instructions for either half of its argument.
+	const perHalf = 3
+	length := 2*perHalf*len(r.If) + 1 + 1 // and the decision, and a last load
+	if length > 255 {
+		return nil, fmt.Errorf("system call %d: %d conditions are too many", r.Call, len(r.If))
+	}
+	block := []unix.SockFilter{equal(uint32(r.Call), 0, uint8(length))}
+	for _, c := range r.If {
+		if c.Arg < 0 || c.Arg > 5 || c.Value&^c.Mask != 0 {
+			return nil, fmt.Errorf("system call %d: impossible condition %+v", r.Call, c)
+		}
+		for half := range 2 {
+			shift := 32 * half
+			// To the last load, across what remains of the conditions and the decision.
+			rest := uint8(length - 1 - (len(block) - 1 + perHalf))
+			block = append(block,
+				load(uint32(offsetArgs+8*c.Arg+4*half)),
+				and(uint32(c.Mask>>shift)),
+				equal(uint32(c.Value>>shift), 0, rest))
+		}
+	}
+	return append(block, decide(r.Then), load(offsetCall)), nil
+}
+
+func load(offset uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
+}
+
+func and(mask uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: mask}
+}
+
+// equal skips yes or no instructions.
+func equal(value uint32, yes, no uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: yes, Jf: no, K: value}
+}
+
+func notBelow(value uint32, yes, no uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, Jt: yes, Jf: no, K: value}
+}
+
+func decide(a Action) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(a)}
+}
