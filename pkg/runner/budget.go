@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/linmem"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/wasmbin"
 )
 
 // The memory limit of the container covers this process as a whole: the engine,

@@ -2,25 +2,26 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/linmem"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/wasmbin"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi"
 )
 
 // guest is a module that is ready to run.
 type guest struct {
 	job      *job.Job
-	runtime  wazero.Runtime
+	runtime  *engine.Runtime
 	compiled wazero.CompiledModule
 	config   wazero.ModuleConfig
 	memory   *linmem.Allocator
@@ -42,33 +43,46 @@ func loadGuest(ctx context.Context, j *job.Job) (*guest, error) {
 		return nil, err
 	}
 	// wazero keeps copies of what it needs.
-	defer func() { _ = unix.Munmap(data) }()
+	defer engine.Free(data)
 
 	setCompileLimits(j.MemoryLimit)
-	g.runtime = newRuntime(ctx)
-	outline, err := g.check(ctx, data)
+	newRuntime := engine.NewCompiler
+	if !engine.CompilerWorks() {
+		warnInterpreter()
+		newRuntime = engine.NewInterpreter
+	}
+	if g.runtime, err = newRuntime(ctx); err != nil {
+		return nil, err
+	}
+	outline, err := g.check(data)
 	if err != nil {
 		return nil, err
 	}
-	if g.compiled, err = compile(ctx, g.runtime, data, j.MemoryLimit); err != nil {
-		return nil, explainCompileError(j.Module, err, outline)
+	if g.compiled, err = g.runtime.CompileHere(ctx, data, j.Module, outline, workers(j.MemoryLimit)); err != nil {
+		return nil, err
 	}
 	g.memory, err = budgetMemory(j.MemoryLimit, outline)
 	return g, err
 }
 
-// check refuses what cannot run before time is spent on compiling it.
-func (g *guest) check(ctx context.Context, data []byte) (*wasmbin.Module, error) {
-	outline, err := wasmbin.Parse(data)
-	if err != nil {
-		return nil, explainParseError(g.job.Module, err)
+// readModule reads the module and closes its descriptor.
+func readModule(name string) ([]byte, error) {
+	file := os.NewFile(job.FDModule, name)
+	if file == nil {
+		return nil, errors.New("the shim passed no module")
 	}
-	host, err := wasi.Instantiate(ctx, g.runtime)
+	defer file.Close()
+	return engine.ReadFile(file, name)
+}
+
+// check refuses what cannot run before time is spent on compiling it.
+func (g *guest) check(data []byte) (*wasmbin.Module, error) {
+	outline, err := engine.ParseOutline(data, g.job.Module)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkImports(outline, host); err != nil {
-		return nil, fmt.Errorf("module %q %w", g.job.Module, err)
+	if err := g.runtime.CheckImports(outline, g.job.Module); err != nil {
+		return nil, err
 	}
 	if err := checkExport(outline, g.job.Export); err != nil {
 		return nil, fmt.Errorf("module %q %w", g.job.Module, err)

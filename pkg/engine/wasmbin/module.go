@@ -137,7 +137,8 @@ const (
 var sectionNames = []string{"custom", "type", "import", "function", "table", "memory", "global",
 	"export", "start", "element", "code", "data", "data count", "tag"}
 
-func sectionName(id byte) string {
+// SectionName names a section by its id.
+func SectionName(id byte) string {
 	if int(id) < len(sectionNames) {
 		return sectionNames[id]
 	}
@@ -161,18 +162,18 @@ func Parse(data []byte) (*Module, error) {
 		id, _ := r.byte()
 		size, err := r.u32()
 		if err != nil {
-			return nil, fmt.Errorf("the size of the %s section is not readable: %w", sectionName(id), err)
+			return nil, fmt.Errorf("the size of the %s section is not readable: %w", SectionName(id), err)
 		}
 		body, err := r.bytes(size)
 		if err != nil {
-			return nil, fmt.Errorf("it ends in the middle of the %s section (%d of %d bytes)", sectionName(id), r.remaining(), size)
+			return nil, fmt.Errorf("it ends in the middle of the %s section (%d of %d bytes)", SectionName(id), r.remaining(), size)
 		}
 		if err := m.section(id, body); err != nil {
 			var unsupported *UnsupportedError
 			if errors.As(err, &unsupported) {
 				return nil, err
 			}
-			return nil, fmt.Errorf("its %s section is malformed: %w", sectionName(id), err)
+			return nil, fmt.Errorf("its %s section is malformed: %w", SectionName(id), err)
 		}
 	}
 	return m, nil

@@ -1,25 +1,16 @@
-package runner
+package engine
 
 import (
-	"runtime"
-
-	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
 )
 
-// compilerWorks tells whether wazero can generate code for this CPU and whether
+// CompilerWorks tells whether wazero can generate code for this CPU and whether
 // the kernel lets this process execute it. wazero would choose by itself, but
 // tells nobody.
-func compilerWorks() bool {
-	switch runtime.GOARCH {
-	case "amd64":
-		return cpu.X86.HasSSE41 && executableMemory()
-	case "arm64":
-		// Its atomics are needed for the threads proposal.
-		return cpu.ARM64.HasATOMICS && executableMemory()
-	default:
-		return false
-	}
+func CompilerWorks() bool {
+	return entry.Supported() && executableMemory()
 }
 
 // executableMemory tries what wazero does: write, then make executable.

@@ -1,29 +1,20 @@
-package runner
+package engine
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/wasmbin"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi"
 )
 
-// Exports with a meaning, see
-// https://github.com/WebAssembly/WASI/blob/wasi-0.1/application-abi.md.
-const (
-	// startExport is the entry point of a command.
-	startExport = "_start"
-	// initializeExport prepares a reactor before any other export is called.
-	initializeExport = "_initialize"
-)
-
-// checkImports finds the first import that nobody provides. Its errors go on
-// after the module's name.
-func checkImports(m *wasmbin.Module, host *wasi.Host) error {
+// CheckImports finds the first import that nobody provides. Its error is a
+// sentence about the module of this name.
+func (r *Runtime) CheckImports(m *wasmbin.Module, name string) error {
 	for _, i := range m.Imports {
-		if err := checkImport(i, host); err != nil {
-			return err
+		if err := checkImport(i, r.host); err != nil {
+			return fmt.Errorf("module %q %w", name, err)
 		}
 	}
 	return nil
@@ -83,46 +74,4 @@ func remedy(i wasmbin.Import) string {
 		return "it expects its host to own its memory; link it without --import-memory, for wasip1"
 	}
 	return "build the module for wasip1"
-}
-
-// checkExport makes sure that the function to call exists and needs nothing that
-// a container cannot give it.
-func checkExport(m *wasmbin.Module, name string) error {
-	for _, e := range m.Exports {
-		if e.Name != name {
-			continue
-		}
-		if e.Kind != wasmbin.KindFunction {
-			return fmt.Errorf("exports %q as a %s, not as a function", name, e.Kind)
-		}
-		if len(e.Type.Params)+len(e.Type.Results) > 0 {
-			return fmt.Errorf("exports the function %q as %s; a container can only call one without parameters and results", name, e.Type)
-		}
-		return nil
-	}
-	return fmt.Errorf("does not export a function %q; %s", name, alternatives(m))
-}
-
-// alternatives names what the user could have meant.
-func alternatives(m *wasmbin.Module) string {
-	const most = 8
-	var names []string
-	for _, e := range m.Exports {
-		if e.Kind == wasmbin.KindFunction && len(e.Type.Params)+len(e.Type.Results) == 0 && e.Name != initializeExport {
-			names = append(names, fmt.Sprintf("%q", e.Name))
-		}
-	}
-	if len(names) == 0 {
-		return "it exports no function that a container can call: build it as a command, not as a library"
-	}
-	if len(names) > most {
-		names = append(names[:most], "…")
-	}
-	return "append #name to the module's path to call another one; it exports " + strings.Join(names, ", ")
-}
-
-// callable tells whether the module exports a function without parameters and
-// results under this name.
-func callable(m *wasmbin.Module, name string) bool {
-	return checkExport(m, name) == nil
 }

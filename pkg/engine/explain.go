@@ -1,4 +1,4 @@
-package runner
+package engine
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/wasmbin"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
 )
 
 func explainParseError(name string, err error) error {

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"unsafe"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// exchange takes the place of the directory in which wazero would keep compiled
+// code: it implements wazero's internal interface filecache.Cache.
+type exchange struct {
+	// compiled is what the compiler wrote, if it has compiled.
+	compiled []byte
+	// offer is asked for code; nil if there is none to offer.
+	offer func() (io.ReadCloser, error)
+}
+
+// ErrInternals is wrapped by errors about a wazero that looks different inside
+// from the one that this package was written for. There is no way to exchange
+// code with it.
+var ErrInternals = errors.New("wazero has changed inside")
+
+// cache returns a compilation cache of wazero that uses e. The field is not
+// exported, and wazero has no other way to exchange code but a directory.
+func (e *exchange) cache() (wazero.CompilationCache, error) {
+	cache := wazero.NewCompilationCache()
+	v := reflect.ValueOf(cache)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return nil, fmt.Errorf("%w: its cache is a %s", ErrInternals, v.Type())
+	}
+	field := v.Elem().FieldByName("fileCache")
+	switch {
+	case !field.IsValid() || field.Kind() != reflect.Interface:
+		return nil, fmt.Errorf("%w: its cache has no interface to files", ErrInternals)
+	case !reflect.TypeOf(e).Implements(field.Type()):
+		return nil, fmt.Errorf("%w: its cache wants another interface, %s", ErrInternals, field.Type())
+	}
+	reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem().Set(reflect.ValueOf(e))
+	return cache, nil
+}
+
+// Get implements the method of wazero's interface. The key is that of what wazero
+// decoded, which need not be the whole module: whoever offers code has compared
+// the keys of the modules.
+func (e *exchange) Get([32]byte) (content io.ReadCloser, ok bool, err error) {
+	if e.offer == nil {
+		return nil, false, nil
+	}
+	content, err = e.offer()
+	return content, err == nil, err
+}
+
+// Add implements the method of wazero's interface.
+func (e *exchange) Add(_ [32]byte, content io.Reader) (err error) {
+	if whole, ok := content.(*bytes.Reader); ok && whole.Len() > 0 {
+		// It hands out its buffer, tens of megabytes, which nobody writes to again.
+		_, err = whole.WriteTo((*taker)(&e.compiled))
+		return err
+	}
+	e.compiled, err = io.ReadAll(content)
+	return err
+}
+
+// Delete implements the method of wazero's interface, which calls it when it
+// finds that the code is another version's.
+func (e *exchange) Delete([32]byte) error { return errors.New("it is of another version of wazero") }
+
+// taker keeps the one piece that is written to it.
+type taker []byte
+
+func (t *taker) Write(b []byte) (int, error) {
+	if *t != nil {
+		return 0, errors.New("a buffer in two pieces")
+	}
+	*t = b[:len(b):len(b)]
+	return len(b), nil
+}

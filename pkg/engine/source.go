@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// windowSize is what is read of a file at once, in bytes: large enough for the
+// system calls not to matter, small enough to stay in the CPU's cache until it
+// has been hashed.
+const windowSize = 256 << 10
+
+// errShort is the end of a module where more was expected.
+var errShort = errors.New("it ends too early")
+
+// source reads a file from its begin to its end, each byte at most once, and
+// sums up a part of what it reads.
+type source struct {
+	file   io.ReaderAt
+	at     int64  // where the file is read next
+	size   int64  // of the file, in bytes
+	window []byte // what has been read
+	pos    int    // what of window has been taken
+	sum    hash.Hash
+	summed int // what of window has been summed up; -1 while nothing shall be
+}
+
+func newSource(file io.ReaderAt, size int64, sum hash.Hash) *source {
+	return &source{file: file, size: size, window: make([]byte, 0, min(windowSize, size)), sum: sum, summed: -1}
+}
+
+// left is the number of bytes that have not been taken.
+func (s *source) left() int64 { return s.size - s.at + int64(len(s.window)-s.pos) }
+
+// startSum makes what is taken from now on count, stopSum ends it.
+func (s *source) startSum() { s.summed = s.pos }
+
+func (s *source) stopSum() {
+	s.flush()
+	s.summed = -1
+}
+
+func (s *source) flush() {
+	if s.summed >= 0 {
+		s.sum.Write(s.window[s.summed:s.pos])
+		s.summed = s.pos
+	}
+}
+
+// peek returns at least n bytes without taking them, or what is left.
+func (s *source) peek(n int) ([]byte, error) {
+	if len(s.window)-s.pos < n && s.at < s.size {
+		if err := s.fill(); err != nil {
+			return nil, err
+		}
+	}
+	return s.window[s.pos:], nil
+}
+
+// fill reads as much as there is room for.
+func (s *source) fill() error {
+	s.flush()
+	kept := copy(s.window[:cap(s.window)], s.window[s.pos:])
+	s.pos = 0
+	if s.summed >= 0 {
+		s.summed = 0
+	}
+	n := int(min(int64(cap(s.window)-kept), s.size-s.at))
+	s.window = s.window[:kept+n]
+	if _, err := s.file.ReadAt(s.window[kept:], s.at); err != nil {
+		return fmt.Errorf("it cannot be read: %w", err)
+	}
+	s.at += int64(n)
+	return nil
+}
+
+// next takes up to n bytes, at least one. They are good until the next call.
+func (s *source) next(n int64) ([]byte, error) {
+	b, err := s.peek(1)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) == 0 {
+		return nil, errShort
+	}
+	b = b[:min(int64(len(b)), n)]
+	s.pos += len(b)
+	return b, nil
+}
+
+func (s *source) byte() (byte, error) {
+	b, err := s.next(1)
+	if err != nil {
+		return 0, err
+	}
+	return b[0], nil
+}
+
+// u32 reads an unsigned LEB128 of up to 32 bits, and tells its length in bytes.
+func (s *source) u32() (v uint32, length int64, err error) {
+	for shift := 0; ; shift += 7 {
+		b, err := s.byte()
+		if err != nil {
+			return 0, 0, err
+		}
+		if shift == 28 && b > 0x0f {
+			return 0, 0, errors.New("a number is longer than 32 bits")
+		}
+		v |= uint32(b&0x7f) << shift
+		if length++; b < 0x80 {
+			return v, length, nil
+		}
+	}
+}
+
+// pass takes n bytes to sum them up.
+func (s *source) pass(n int64) error {
+	for n > 0 {
+		b, err := s.next(n)
+		if err != nil {
+			return err
+		}
+		n -= int64(len(b))
+	}
+	return nil
+}
+
+// copy takes n bytes and appends them.
+func (s *source) copy(to []byte, n int64) ([]byte, error) {
+	for n > 0 {
+		b, err := s.next(n)
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, b...)
+		n -= int64(len(b))
+	}
+	return to, nil
+}
+
+// skip leaves n bytes out, which need not be read. It must not be called while
+// what is taken counts.
+func (s *source) skip(n int64) error {
+	if n > s.left() {
+		return errShort
+	}
+	here := min(n, int64(len(s.window)-s.pos))
+	s.pos += int(here)
+	s.at += n - here
+	return nil
+}
