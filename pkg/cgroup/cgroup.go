@@ -1,6 +1,7 @@
 // Package cgroup reads a container's cgroup: figures, members, out-of-memory
 // kills. It hides the difference between cgroup v1 (also in the hybrid form)
-// and v2; creating and limiting cgroups is the launcher's work.
+// and v2. Containers' cgroups are made by the launcher; New makes those of the
+// shim's own helpers.
 package cgroup
 
 import (
