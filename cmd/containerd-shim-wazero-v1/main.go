@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
@@ -14,8 +16,13 @@ import (
 )
 
 func main() {
-	if os.Args[0] == job.ExecPath && os.Getenv(job.RoleEnv) == job.RoleRunner {
-		os.Exit(runner.Main())
+	if os.Args[0] == job.ExecPath {
+		switch os.Getenv(job.RoleEnv) {
+		case job.RoleRunner:
+			os.Exit(runner.Main())
+		case compilejob.Role:
+			os.Exit(compiler.Main())
+		}
 	}
 	dir, _ := os.Getwd() // "" if it has been deleted
 	flags, status := bootstrap.Main(bootstrap.Process{

@@ -88,7 +88,7 @@ func TestCodeArrivesAsItWasSent(t *testing.T) {
 
 func TestReasonsArriveAsTheyWereSent(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []Kind{Refused, Unsupported, Failed} {
+	for _, kind := range []Kind{Refused, Unsupported, OutOfMemory, Failed} {
 		want := Result{Kind: kind, Message: `module "/app.wasm" <ünï> & more`}
 		var wire bytes.Buffer
 		must(t, Write(&wire, want))

@@ -22,6 +22,9 @@ const (
 	Refused Kind = "refused"
 	// Unsupported: no module can be compiled on this machine.
 	Unsupported Kind = "unsupported"
+	// OutOfMemory: it took more memory than the job allows. The process may also
+	// be killed for it.
+	OutOfMemory Kind = "out-of-memory"
 	// Failed: the compiler could not make itself harmless, or has a fault.
 	Failed Kind = "failed"
 )
@@ -126,7 +129,7 @@ func (r *Result) check(max int64) error {
 			}
 			rest -= size
 		}
-	case Refused, Unsupported, Failed:
+	case Refused, Unsupported, OutOfMemory, Failed:
 		if r.Prefix != 0 || r.Code != 0 || r.Suffix != 0 {
 			return errors.New("code, though there is none")
 		}

@@ -1,0 +1,161 @@
+// Package cage makes a process of this program harmless, for ever: without
+// privileges, files, network, other processes, or a way to any of them.
+//
+// The shim has put the process into namespaces of its own already.
+package cage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/privilege"
+)
+
+// ErrShimGone is Enter's error if there is nobody left to work for.
+var ErrShimGone = errors.New("the shim is gone")
+
+// Cage is what a process in it has.
+type Cage struct {
+	Job    *compilejob.Job
+	Module *os.File
+	// Result takes the result. It is there also if Enter fails, unless the
+	// process was not started by the shim.
+	Result io.Writer
+}
+
+// Enter waits for the job and goes into the cage, with all threads.
+func Enter() (*Cage, error) {
+	if err := checkDescriptors(); err != nil {
+		return &Cage{}, err
+	}
+	c := &Cage{Result: pipe(compilejob.FDResult)}
+	if err := tidyDescriptors(); err != nil {
+		return c, err
+	}
+	if err := keepOthersOut(); err != nil {
+		return c, err
+	}
+	var err error
+	if c.Job, err = readJob(); err != nil {
+		return c, err
+	}
+	c.Module = os.NewFile(compilejob.FDModule, c.Job.Module)
+	return c, confine(c.Job)
+}
+
+// keepOthersOut comes first: other processes of the same user must not have a
+// moment in which they can attach to this one.
+func keepOthersOut() error {
+	if err := onAllThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+		return err
+	}
+	return privilege.Isolate()
+}
+
+// confine makes the process harmless. Each step takes away something that the
+// steps before it need.
+func confine(j *compilejob.Job) error {
+	// Whoever needs the CPU goes first.
+	if err := onAllThreads("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, niceness); err != nil {
+		return err
+	}
+	if err := emptyRoot(); err != nil {
+		return err
+	}
+	if err := dropCredentials(j.User); err != nil {
+		return err
+	}
+	// Of these two, the kernel undoes what was asked for before credentials changed.
+	if err := privilege.Isolate(); err != nil {
+		return err
+	}
+	if err := privilege.DieWithParent(); err != nil {
+		return err
+	}
+	if !shimAlive() {
+		return ErrShimGone
+	}
+	debug.SetMemoryLimit(j.Memory / 2)
+	// The Go runtime opens what it polls with at the first use of a timer; there
+	// is no opening later on.
+	time.Sleep(time.Nanosecond)
+	if err := limit(j); err != nil {
+		return err
+	}
+	if err := policy().Load(); err != nil {
+		return fmt.Errorf("restrict the system calls: %w", err)
+	}
+	return nil
+}
+
+// niceness as nice(1) counts it; 19 is the most.
+const niceness = 10
+
+// emptyRoot leaves nothing of the file system but one empty directory that cannot
+// be written to. The mounts of this process are its own already.
+func emptyRoot() error {
+	// Where the new root is mounted does not matter: /proc is always there.
+	const place = "/proc"
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"detach the mounts from those of the host", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
+		{"mount an empty root", func() error { return unix.Mount("tmpfs", place, "tmpfs", flags, "mode=0555,nr_inodes=1,size=4k") }},
+		{"enter the empty root", func() error { return unix.Chdir(place) }},
+		// The old root comes to lie over the new one, and is taken away there.
+		{"make the empty root the root", func() error { return unix.PivotRoot(".", ".") }},
+		{"unmount the old root", func() error { return unix.Unmount(".", unix.MNT_DETACH) }},
+		{"enter the root", func() error { return unix.Chdir("/") }},
+		{"make the root read-only", func() error {
+			return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|flags, "")
+		}},
+	} {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+// secureBits are no_setuid_fixup and noroot, each with the bit that locks it
+// (linux/securebits.h).
+const secureBits = 1<<2 | 1<<3 | 1<<0 | 1<<1
+
+// dropCredentials becomes a user, if there is one to become, and gives up all
+// capabilities.
+func dropCredentials(user int) error {
+	// Neither user 0 nor a change of users has anything to do with capabilities
+	// from now on: they are given up together, and none comes back.
+	if err := onAllThreads("separate user 0 from its capabilities", unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, secureBits, 0); err != nil {
+		return err
+	}
+	if user != 0 {
+		if err := syscall.Setgroups(nil); err != nil {
+			return fmt.Errorf("leave all groups: %w", err)
+		}
+		if err := syscall.Setresgid(user, user, user); err != nil {
+			return fmt.Errorf("become group %d: %w", user, err)
+		}
+		if err := syscall.Setresuid(user, user, user); err != nil {
+			return fmt.Errorf("become user %d: %w", user, err)
+		}
+	}
+	return privilege.Drop(nil)
+}
+
+func onAllThreads(what string, trap, a, b, c uintptr) error {
+	if _, _, errno := syscall.AllThreadsSyscall(trap, a, b, c); errno != 0 {
+		return fmt.Errorf("%s: %w", what, errno)
+	}
+	return nil
+}
