@@ -110,22 +110,28 @@ func fromRunc(r *runcoptions.Options) Options {
 // config_path is empty, and so says the field's documentation.
 func fromRuntimeOptions(r *runtimeoptions.Options) (Options, []string, error) {
 	if path := r.GetConfigPath(); path != "" {
-		data, err := readFile(path)
-		if err != nil {
-			return Options{}, nil, err
-		}
-		o, unknown, err := parseTOML(data, path)
-		if err == nil && len(unknown) > 0 {
-			// The file is written for this shim alone. A body may be a whole
-			// table of containerd's configuration, written for many.
-			return Options{}, nil, fmt.Errorf("%s: %w", path, UnknownError(unknown))
-		}
+		o, err := ReadFile(path)
 		return o, nil, err
 	}
 	if len(r.GetConfigBody()) > maxTOML {
 		return Options{}, nil, fmt.Errorf("runtime options are larger than %d bytes", maxTOML)
 	}
 	return parseTOML(r.GetConfigBody(), "the runtime options")
+}
+
+// ReadFile reads the options in a file, which ConfigPath names in a request.
+func ReadFile(path string) (Options, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return Options{}, err
+	}
+	o, unknown, err := parseTOML(data, path)
+	if err == nil && len(unknown) > 0 {
+		// The file is written for this shim alone. A body may be a whole table of
+		// containerd's configuration, written for many.
+		return Options{}, fmt.Errorf("%s: %w", path, UnknownError(unknown))
+	}
+	return o, err
 }
 
 // Any is the inverse of Parse, for options that are shown to a user. Ours are
