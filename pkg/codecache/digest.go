@@ -73,6 +73,9 @@ func (id identity) check(m Module) error {
 	return err
 }
 
+// isSettled tells whether a later change would change the identity.
+func (id identity) isSettled(now time.Time) bool { return now.Sub(id.changed) > settled }
+
 // digest returns the one that is given with the module, the one that is
 // remembered for the file, or that of its content.
 func (c *Cache) digest(d *dir, m Module, id identity) (entry.Digest, error) {
@@ -120,7 +123,7 @@ func (c *Cache) hash(d *dir, m Module, id identity) (entry.Digest, error) {
 		return entry.Digest{}, err
 	}
 	digest := entry.Digest(sum.Sum(nil))
-	if begin.Sub(id.changed) > settled {
+	if id.isSettled(begin) {
 		d.remember(id, digest)
 	}
 	return digest, nil

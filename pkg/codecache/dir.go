@@ -56,16 +56,11 @@ func openDir(path string, create bool) (_ *dir, err error) {
 	if d.root, err = openPrivate(unix.AT_FDCWD, path, path); err != nil {
 		return nil, err
 	}
-	for name, fd := range map[string]*int{"entries": &d.entries, "locks": &d.locks, "digests": &d.digests} {
-		full := filepath.Join(path, name)
-		*fd, err = openPrivate(d.root, name, full)
-		if errors.Is(err, fs.ErrNotExist) && create {
-			if err = unix.Mkdirat(d.root, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-				return nil, &fs.PathError{Op: "mkdir", Path: full, Err: err}
-			}
-			*fd, err = openPrivate(d.root, name, full)
-		}
-		if err != nil {
+	for _, part := range []struct {
+		name string
+		fd   *int
+	}{{"entries", &d.entries}, {"locks", &d.locks}, {"digests", &d.digests}} {
+		if *part.fd, err = d.openPart(part.name, create); err != nil {
 			return nil, err
 		}
 	}
@@ -73,6 +68,18 @@ func openDir(path string, create bool) (_ *dir, err error) {
 		d.tree = tree
 	}
 	return d, nil
+}
+
+func (d *dir) openPart(name string, create bool) (int, error) {
+	full := filepath.Join(d.path, name)
+	fd, err := openPrivate(d.root, name, full)
+	if !errors.Is(err, fs.ErrNotExist) || !create {
+		return fd, err
+	}
+	if err := unix.Mkdirat(d.root, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+		return -1, &fs.PathError{Op: "mkdir", Path: full, Err: err}
+	}
+	return openPrivate(d.root, name, full)
 }
 
 // openPrivate opens a directory that nobody but root can have meddled with.
