@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cli"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
@@ -23,6 +24,9 @@ func main() {
 		case compilejob.Role:
 			os.Exit(compiler.Main())
 		}
+	}
+	if cli.Wants(os.Args[1:]) {
+		os.Exit(cli.Main(cli.Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}))
 	}
 	dir, _ := os.Getwd() // "" if it has been deleted
 	flags, status := bootstrap.Main(bootstrap.Process{

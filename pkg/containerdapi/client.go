@@ -39,6 +39,9 @@ func New(address, namespace string) *Client {
 	}}
 }
 
+// In is the client for another namespace of the same daemon.
+func (c *Client) In(namespace string) *Client { return New(c.rpc.Socket, namespace) }
+
 // Descriptor refers to content.
 type Descriptor struct {
 	MediaType string

@@ -76,4 +76,5 @@ const (
 // magic is how a module of WebAssembly 1 begins: core specification, 5.5.16.
 var magic = []byte("\x00asm\x01\x00\x00\x00")
 
-func isModule(head []byte) bool { return bytes.HasPrefix(head, magic) }
+// IsModule tells whether the begin of a file is that of a module.
+func IsModule(head []byte) bool { return bytes.HasPrefix(head, magic) }

@@ -399,7 +399,7 @@ func FuzzLayer(f *testing.F) {
 		for _, module := range modules {
 			err := r.extract([]Module{module}, func(_ Module, in io.Reader) error {
 				head := make([]byte, len(magic))
-				if _, err := io.ReadFull(in, head); err != nil || !isModule(head) {
+				if _, err := io.ReadFull(in, head); err != nil || !IsModule(head) {
 					t.Fatalf("%s: %q, %v", module.Name, head, err)
 				}
 				return nil

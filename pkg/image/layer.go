@@ -73,7 +73,7 @@ func (r *reader) tryWalk(l containerdapi.Descriptor, visit func(*file) error) er
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if isModule(head) {
+	if IsModule(head) {
 		return visit(&file{entry: wholeLayer, r: in})
 	}
 	if !strings.Contains(l.MediaType, "tar") {

@@ -103,7 +103,7 @@ func lay(lower, own *tree, l containerdapi.Descriptor, f *file) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		found = isModule(head)
+		found = IsModule(head)
 		m = Module{Size: f.header.Size, layer: l, entry: f.entry}
 	}
 	lower.remove(f.path)

@@ -78,13 +78,22 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no socket %s: is the daemon running?: %w", c.Socket, errdefs.ErrUnavailable)
+		return &unreachable{errdefs.ErrUnavailable, "there is no socket " + c.Socket}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("this user may not use the socket %s: %w", c.Socket, errdefs.ErrPermissionDenied)
+		return &unreachable{errdefs.ErrPermissionDenied, "this user may not use the socket " + c.Socket}
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK):
-		return fmt.Errorf("nobody listens on %s: is the daemon running?: %w", c.Socket, errdefs.ErrUnavailable)
+		return &unreachable{errdefs.ErrUnavailable, "nobody listens on " + c.Socket}
 	case errors.Is(err, syscall.EPROTOTYPE):
-		return fmt.Errorf("%s is not the socket of a gRPC server: %w", c.Socket, errdefs.ErrUnavailable)
+		return &unreachable{errdefs.ErrUnavailable, c.Socket + " is not the socket of a gRPC server"}
 	}
 	return fmt.Errorf("connect to %s: %w", c.Socket, err)
 }
+
+// unreachable is a kind of error, of package errdefs, in a sentence.
+type unreachable struct {
+	kind error
+	text string
+}
+
+func (u *unreachable) Error() string { return u.text }
+func (u *unreachable) Unwrap() error { return u.kind }

@@ -76,7 +76,7 @@ func New(c Config) *Compiler {
 		c.Timeout = defaultTimeout
 	}
 	if c.Parallel <= 0 {
-		c.Parallel = min(max(runtime.NumCPU()/2, 1), mostDefaultParallel)
+		c.Parallel = DefaultParallel()
 	}
 	if c.Start == nil {
 		c.Start = start
@@ -87,6 +87,9 @@ func New(c Config) *Compiler {
 		slots: newSlots(c.Slots, c.Parallel, warned),
 	}
 }
+
+// DefaultParallel is Config.Parallel's default.
+func DefaultParallel() int { return min(max(runtime.NumCPU()/2, 1), mostDefaultParallel) }
 
 // Compile implements codecache.Compiler: it returns a sealed memfd with the entry
 // of m, whose sha256 is d.

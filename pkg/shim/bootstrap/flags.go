@@ -22,6 +22,10 @@ You do not start it yourself: put it on containerd's PATH and ask for the runtim
   docker run --rm --runtime io.containerd.wazero.v1 IMAGE
 
 For people:
+  containerd-shim-wazero-v1 precompile FILE|IMAGE…       compile modules before they are needed
+  containerd-shim-wazero-v1 cache ls|rm|prune|verify     look after the compiled code
+  (each has --help)
+
   -v, -version   print the version
   -h, -help      print this text
 
