@@ -16,8 +16,8 @@ import (
 type exchange struct {
 	// compiled is what the compiler wrote, if it has compiled.
 	compiled []byte
-	// offer is asked for code; nil if there is none to offer.
-	offer func() (io.ReadCloser, error)
+	// offer is the code to take; nil if there is none.
+	offer io.ReadCloser
 }
 
 // ErrInternals is wrapped by errors about a wazero that looks different inside
@@ -48,11 +48,7 @@ func (e *exchange) cache() (wazero.CompilationCache, error) {
 // decoded, which need not be the whole module: whoever offers code has compared
 // the keys of the modules.
 func (e *exchange) Get([32]byte) (content io.ReadCloser, ok bool, err error) {
-	if e.offer == nil {
-		return nil, false, nil
-	}
-	content, err = e.offer()
-	return content, err == nil, err
+	return e.offer, e.offer != nil, nil
 }
 
 // Add implements the method of wazero's interface.

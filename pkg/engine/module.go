@@ -24,8 +24,6 @@ type Module struct {
 	// Key is a sha256 of everything that matters for running the module: all
 	// but its custom sections, of which only the one with names counts.
 	Key [32]byte
-	// Outline is what the module imports, exports and needs.
-	Outline *wasmbin.Module
 
 	name string
 	// skeleton is the module in its binary format, with functions that do
@@ -63,9 +61,13 @@ func readModule(file io.ReaderAt, size int64, name string) (*Module, error) {
 		return nil, fmt.Errorf("module %q is damaged: %w", name, err)
 	}
 	sum.Sum(m.Key[:0])
-	var err error
-	m.Outline, err = ParseOutline(m.skeleton, name)
-	return m, err
+	return m, nil
+}
+
+// Outline is what the module imports, exports and needs. Errors are sentences
+// about the module.
+func (m *Module) Outline() (*wasmbin.Module, error) {
+	return ParseOutline(m.skeleton, m.name)
 }
 
 // ParseOutline reads what a module, name in messages, imports, exports and needs.

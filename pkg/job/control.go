@@ -6,16 +6,45 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
+	"syscall"
 )
+
+// Conn is a connected unix stream socket: a *net.UnixConn, or an *os.File.
+type Conn interface {
+	io.ReadWriter
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// Control is either end of the control socket.
+//
+// The shim orders: first Code or NoCode, then Go; both may be sent before the
+// runner asks, or is even executed. The runner reports: Ready or Failed once it
+// knows, or Stale, which the shim answers with Code or NoCode once more. Later
+// the runner may report OutOfMemory. The end of the socket tells either side that
+// the other one is gone.
+type Control struct {
+	conn Conn
+	r    *bufio.Reader
+}
+
+// NewControl wraps a connected unix stream socket.
+func NewControl(conn Conn) *Control {
+	return &Control{conn: conn, r: bufio.NewReaderSize(conn, maxReport)}
+}
 
 // ReportKind is what a runner says.
 type ReportKind string
 
 const (
-	// Ready: the module is compiled, all that it imports is there, and the
-	// guest runs as soon as the shim says Go.
+	// Ready: the module is loaded, all that it imports is there, and the guest
+	// runs as soon as the shim says Go.
 	Ready ReportKind = "ready"
+	// Stale: the code that the shim sent is not for the module, or damaged, for
+	// the reason in Message, and has not been used. The runner waits for other
+	// code, or NoCode.
+	Stale ReportKind = "stale"
 	// Failed: the guest cannot run; Message is a sentence for the user. The
 	// runner exits after it.
 	Failed ReportKind = "failed"
@@ -24,10 +53,30 @@ const (
 	OutOfMemory ReportKind = "out-of-memory"
 )
 
+// CodeUse is where the machine code of a guest is from.
+type CodeUse string
+
+const (
+	// CodeShared: the pages of the file that the shim sent, in the page cache,
+	// which all runners of the module use.
+	CodeShared CodeUse = "shared"
+	// CodePrivate: a copy of that file, in memory of the runner's own.
+	CodePrivate CodeUse = "private"
+	// CodeCompiled: the runner has compiled the module by itself.
+	CodeCompiled CodeUse = "compiled"
+	// CodeNone: no code can be generated here, the guest is interpreted.
+	CodeNone CodeUse = "none"
+)
+
 // Report is one line of JSON on the control socket, from runner to shim.
 type Report struct {
 	Kind    ReportKind `json:"kind"`
 	Message string     `json:"message,omitempty"`
+	// Code and Load are for Ready: where the code is from, and the milliseconds
+	// it took from the arrival of the code, or of the news that there is none,
+	// to this report.
+	Code CodeUse `json:"code,omitempty"`
+	Load float64 `json:"load,omitempty"`
 }
 
 // maxReport bounds a report in bytes: the other end may be a guest that escaped.
@@ -35,24 +84,6 @@ const maxReport = 16 << 10
 
 // ErrNonsense is wrapped by ReadReport's error if a runner breaks the protocol.
 var ErrNonsense = errors.New("the runner sent what no runner sends")
-
-// goLine is what the shim writes when the guest may run.
-const goLine = "go\n"
-
-// Control is either end of the control socket.
-//
-// The order is: the runner reports Ready or Failed, the shim answers Go after
-// Ready, and later the runner may report OutOfMemory. The end of the socket
-// tells either side that the other one is gone.
-type Control struct {
-	conn io.ReadWriter
-	r    *bufio.Reader
-}
-
-// NewControl wraps a connected stream socket.
-func NewControl(conn io.ReadWriter) *Control {
-	return &Control{conn: conn, r: bufio.NewReaderSize(conn, maxReport)}
-}
 
 // Report is called by the runner. A message that is too long is cut.
 func (c *Control) Report(r Report) error {
@@ -71,7 +102,8 @@ func (c *Control) Report(r Report) error {
 }
 
 // ReadReport is called by the shim. It returns io.EOF when the runner is gone,
-// and makes what it returns printable.
+// and makes what it returns printable. Descriptors that a runner sends along are
+// lost on the way: reading without asking for them discards them.
 func (c *Control) ReadReport() (Report, error) {
 	line, err := c.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -84,31 +116,28 @@ func (c *Control) ReadReport() (Report, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return Report{}, fmt.Errorf("%w: a malformed report", ErrNonsense)
 	}
-	switch r.Kind {
-	case Ready, Failed, OutOfMemory:
-	default:
-		return Report{}, fmt.Errorf("%w: an unknown report", ErrNonsense)
+	if err := r.check(); err != nil {
+		return Report{}, err
 	}
 	r.Message = printable(r.Message)
 	return r, nil
 }
 
-// Go lets the guest run; called by the shim, possibly before the runner asks.
-func (c *Control) Go() error {
-	if _, err := io.WriteString(c.conn, goLine); err != nil {
-		return fmt.Errorf("tell the runner to go: %w", err)
+// check refuses what Report never sends.
+func (r *Report) check() error {
+	switch r.Kind {
+	case Ready, Stale, Failed, OutOfMemory:
+	default:
+		return fmt.Errorf("%w: an unknown report", ErrNonsense)
 	}
-	return nil
-}
-
-// WaitGo is called by the runner; it returns io.EOF when the shim is gone.
-func (c *Control) WaitGo() error {
-	line, err := c.r.ReadString('\n')
-	if err != nil {
-		return err
+	switch r.Code {
+	case CodeShared, CodePrivate, CodeCompiled, CodeNone, "":
+	default:
+		return fmt.Errorf("%w: code from an unknown place", ErrNonsense)
 	}
-	if line != goLine {
-		return fmt.Errorf("shim sent %q instead of %q", line, goLine)
+	const day = 24 * 60 * 60 * 1000.0
+	if r.Load < 0 || r.Load > day || math.IsNaN(r.Load) {
+		return fmt.Errorf("%w: an impossible duration", ErrNonsense)
 	}
 	return nil
 }

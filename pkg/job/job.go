@@ -15,11 +15,11 @@ import (
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 1
+const Version = 2
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
-// the runner before it reads the module.
+// the runner before it reads the module. Machine code comes later, see Control.
 const (
 	// FDBinary is a handle of the shim's own binary that cannot be used for
 	// writing. It exists so that /proc/self/fd/3 can be executed inside the
@@ -76,6 +76,9 @@ type Job struct {
 	// KeepCapabilities are the names of the capabilities that decide about
 	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps.
 	KeepCapabilities []string `json:"keepCapabilities,omitempty"`
+	// PrivateCode makes the runner copy machine code into memory of its own
+	// instead of sharing it with the other runners of the module.
+	PrivateCode bool `json:"privateCode,omitempty"`
 }
 
 // Decode reads a job and checks its version.

@@ -18,22 +18,31 @@ import (
 )
 
 // Handoff is what passes between the shim and one runner: the files that the
-// runner inherits and the control socket.
+// runner inherits and the control socket. Its methods are called one after the
+// other, except OutOfMemory and Close.
 type Handoff struct {
 	files   []*os.File // the runner's, in the order of their descriptors from 3 on
+	module  *os.File   // for a runner that has closed its own
 	conn    net.Conn
 	control *job.Control
+	source  CodeSource // of the code that the runner got
+	sent    job.Order  // the last one about code
+	loaded  Loaded
 
-	first       chan job.Report // the runner's answer to Go; closed when there is none
-	nonsense    error           // why there is none, if the runner lives; set before first is closed
+	answers     chan job.Report // about the module; closed when no more will come
+	nonsense    error           // why none will come, if the runner lives; set before answers is closed
 	ended       chan struct{}   // closed when the runner's end of the socket is
 	outOfMemory atomic.Bool
 }
 
+// maxAnswers is how often a runner answers at most: that the code is stale, that
+// its replacement is, and what it made of the module by itself.
+const maxAnswers = 3
+
 // NewHandoff prepares the files for a Wasm plan. The plan's module stays the
 // caller's.
 func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
-	h := &Handoff{first: make(chan job.Report, 1), ended: make(chan struct{})}
+	h := &Handoff{answers: make(chan job.Report, maxAnswers), ended: make(chan struct{})}
 	defer func() {
 		if retErr != nil {
 			h.Close()
@@ -52,13 +61,24 @@ func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
 		return nil, err
 	}
 	h.files = append(h.files, jobFile)
-	module, err := unix.FcntlInt(plan.Module.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if h.module, err = duplicate(plan.Module); err != nil {
+		return nil, err
+	}
+	module, err := duplicate(plan.Module)
+	if err != nil {
+		return nil, err
+	}
+	h.files = append(h.files, module)
+	go h.listen()
+	return h, nil
+}
+
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	h.files = append(h.files, os.NewFile(uintptr(module), plan.Module.Name()))
-	go h.listen()
-	return h, nil
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 func (h *Handoff) openSocket() error {
@@ -72,7 +92,7 @@ func (h *Handoff) openSocket() error {
 	if h.conn, err = net.FileConn(ours); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	h.control = job.NewControl(h.conn)
+	h.control = job.NewControl(h.conn.(*net.UnixConn))
 	return nil
 }
 
@@ -109,28 +129,37 @@ func (h *Handoff) Inherited() {
 	h.files = nil
 }
 
-// Run tells the runner to go and waits until it is ready to. The error is a
-// sentence for the user if the module cannot run.
+// Run tells the runner to go and waits until it is ready to; Provide has been
+// called. A runner that finds its code stale gets other code, once, and then has
+// to compile by itself. The error is a sentence for the user if the module cannot
+// run.
 func (h *Handoff) Run(ctx context.Context) error {
-	_ = h.control.Go() // a runner that has ended already may have said why
-	var r job.Report
-	var ok bool
-	select {
-	case r, ok = <-h.first:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	switch {
-	case !ok && h.nonsense != nil:
-		return h.nonsense
-	case !ok:
-		return errRunnerGone
-	case r.Kind == job.Ready:
-		return nil
-	case r.Kind == job.Failed:
-		return fmt.Errorf("%s: %w", r.Message, errdefs.ErrInvalidArgument)
-	default:
-		return errors.New("not enough memory to load the module: raise the container's memory limit")
+	_ = h.control.Send(job.Go, nil) // a runner that has ended already may have said why
+	for {
+		var r job.Report
+		var ok bool
+		select {
+		case r, ok = <-h.answers:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		switch {
+		case !ok && h.nonsense != nil:
+			return h.nonsense
+		case !ok:
+			return errRunnerGone
+		case r.Kind == job.Ready:
+			h.loaded.Code, h.loaded.Time = r.Code, time.Duration(r.Load*float64(time.Millisecond))
+			h.closeModule()
+			return nil
+		case r.Kind == job.Failed:
+			return fmt.Errorf("%s: %w", r.Message, errdefs.ErrInvalidArgument)
+		case r.Kind == job.OutOfMemory:
+			return errors.New("not enough memory to load the module: raise the container's memory limit")
+		}
+		if err := h.replace(ctx, r.Message); err != nil {
+			return err
+		}
 	}
 }
 
@@ -144,8 +173,8 @@ func IsRunnerGone(err error) bool { return errors.Is(err, errRunnerGone) }
 // listen takes the runner's reports until its end.
 func (h *Handoff) listen() {
 	defer close(h.ended)
-	defer close(h.first)
-	for answered := false; ; answered = true {
+	defer close(h.answers)
+	for answers := 0; ; {
 		r, err := h.control.ReadReport()
 		if err != nil {
 			if errors.Is(err, job.ErrNonsense) {
@@ -156,8 +185,9 @@ func (h *Handoff) listen() {
 		if r.Kind == job.OutOfMemory {
 			h.outOfMemory.Store(true)
 		}
-		if !answered {
-			h.first <- r
+		if answers < maxAnswers {
+			h.answers <- r // there is room for all of them
+			answers++
 		}
 	}
 }
@@ -175,6 +205,7 @@ func (h *Handoff) OutOfMemory() bool {
 // Close gives everything back; the runner, if it waits, ends.
 func (h *Handoff) Close() {
 	h.Inherited()
+	h.closeModule()
 	if h.conn != nil {
 		h.conn.Close()
 	}

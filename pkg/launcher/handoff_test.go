@@ -27,14 +27,28 @@ func must(t *testing.T, err error) {
 
 // newHandoff returns a Handoff after the runner's start, and the runner's end of
 // the control socket.
-func newHandoff(t *testing.T) (*Handoff, net.Conn) {
+func newHandoff(t *testing.T) (*Handoff, *net.UnixConn) {
 	t.Helper()
 	h := prepared(t)
 	conn, err := net.FileConn(h.Files()[job.FDControl-job.FDBinary])
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	h.Inherited()
-	return h, conn
+	return h, conn.(*net.UnixConn)
+}
+
+// receive takes an order, and the content of the file that came with it.
+func receive(t *testing.T, runner *job.Control) (job.Order, string) {
+	t.Helper()
+	order, file, err := runner.Receive()
+	must(t, err)
+	if file == nil {
+		return order, ""
+	}
+	defer file.Close()
+	content, err := io.ReadAll(file)
+	must(t, err)
+	return order, string(content)
 }
 
 func prepared(t *testing.T) *Handoff {
@@ -87,9 +101,17 @@ func TestReadyRunnerRunsWhenToldTo(t *testing.T) {
 	t.Parallel()
 	h, conn := newHandoff(t)
 	runner := job.NewControl(conn)
-	must(t, runner.Report(job.Report{Kind: job.Ready}))
+	must(t, h.Provide(t.Context(), nil))
+	must(t, runner.Report(job.Report{Kind: job.Ready, Code: job.CodeCompiled, Load: 1500}))
 	must(t, run(t, h))
-	must(t, runner.WaitGo())
+	for _, want := range []job.Order{job.NoCode, job.Go} {
+		if order, _ := receive(t, runner); order != want {
+			t.Errorf("order %s, want %s", order, want)
+		}
+	}
+	if l := h.Loaded(); l.Code != job.CodeCompiled || l.Time != 1500*time.Millisecond || l.Stale != nil {
+		t.Errorf("loaded %+v", l)
+	}
 	must(t, conn.Close())
 	if h.OutOfMemory() {
 		t.Error("out of memory")
@@ -98,9 +120,9 @@ func TestReadyRunnerRunsWhenToldTo(t *testing.T) {
 
 func TestRefusalReachesTheUser(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(net.Conn){
-		"runner waits":   func(net.Conn) {},
-		"runner is gone": func(c net.Conn) { c.Close() },
+	for name, end := range map[string]func(io.Closer){
+		"runner waits":   func(io.Closer) {},
+		"runner is gone": func(c io.Closer) { c.Close() },
 	} {
 		h, conn := newHandoff(t)
 		must(t, job.NewControl(conn).Report(job.Report{Kind: job.Failed, Message: "/app.wasm is \x1b[31mbad\n"}))
@@ -215,7 +237,7 @@ func TestCloseEndsTheRunnerThatWaits(t *testing.T) {
 	h, conn := newHandoff(t)
 	h.Close()
 	h.Close() // as often as they like
-	if err := job.NewControl(conn).WaitGo(); !errors.Is(err, io.EOF) {
+	if _, _, err := job.NewControl(conn).Receive(); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	if err := run(t, h); !IsRunnerGone(err) {

@@ -27,6 +27,9 @@ type Request struct {
 	Streams *stdio.Streams
 	// Terminal is true if the process gets a pseudo terminal.
 	Terminal bool
+	// Code is for a Wasm plan: where its machine code comes from. With nil the
+	// runner compiles by itself.
+	Code CodeSource
 }
 
 // ExecRequest describes an additional process of a running container.
@@ -37,6 +40,7 @@ type ExecRequest struct {
 	Plan     *oci.Plan
 	Streams  *stdio.Streams
 	Terminal bool
+	Code     CodeSource // as in Request
 }
 
 // Launcher creates containers. Implementations must be safe for concurrent use.

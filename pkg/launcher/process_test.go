@@ -18,7 +18,7 @@ func child(t *testing.T, asGuest bool, name string, args ...string) *Process {
 	t.Helper()
 	var handoff *Handoff
 	if asGuest {
-		var conn net.Conn
+		var conn *net.UnixConn
 		handoff, conn = newHandoff(t)
 		must(t, conn.Close()) // the program does not hold it
 	}

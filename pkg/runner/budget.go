@@ -25,9 +25,21 @@ const (
 	codeExpansion = 5
 )
 
+// setLoadLimits turns the garbage collector off for loading a module with code
+// from the cache, which leaves little garbage behind, as long as there is memory.
+func setLoadLimits(limit int64) {
+	debug.SetGCPercent(-1)
+	if limit <= 0 {
+		limit = 1 << 30
+	}
+	debug.SetMemoryLimit(limit / 2)
+}
+
 // setCompileLimits makes the garbage collector work harder while compiling
 // instead of letting the container run out of memory.
 func setCompileLimits(limit int64) {
+	debug.SetGCPercent(100)
+	debug.SetMemoryLimit(math.MaxInt64)
 	if limit > 0 {
 		debug.SetMemoryLimit(limit / 2)
 	}

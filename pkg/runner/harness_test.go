@@ -89,6 +89,8 @@ type options struct {
 	extra  []*os.File
 	// wrapper is put before the runner's own command line.
 	wrapper []string
+	// code is where the module's code is from: warm, if it can be compiled.
+	code origin
 }
 
 // start runs module (a path) and returns when the runner has reported.
@@ -138,6 +140,7 @@ func launch(t testing.TB, module string, o options) *process {
 	}
 	must(t, p.cmd.Start())
 	theirs.Close()
+	p.provide(o.code, module)
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		p.wait()
@@ -165,7 +168,7 @@ func startReady(t testing.TB, module string, o options) *process {
 
 func (p *process) letGo() {
 	p.t.Helper()
-	must(p.t, p.control.Go())
+	must(p.t, p.control.Send(job.Go, nil))
 }
 
 // wait returns the exit status, 128+n for a signal.

@@ -43,10 +43,10 @@ func Main() int {
 		fmt.Fprintf(os.Stderr, "this is a part of the shim that only the shim can start: %v\n", err)
 		return statusCannotRun
 	}
-	return run(control)
+	return run(&orders{Control: control})
 }
 
-func run(control *job.Control) (status int) {
+func run(control *orders) (status int) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			status = reportFault(os.Stderr, fault, debug.Stack())
@@ -57,11 +57,8 @@ func run(control *job.Control) (status int) {
 	if err != nil {
 		return refuse(control, err)
 	}
-	if err := control.Report(job.Report{Kind: job.Ready}); err != nil {
-		return statusCannotRun // nobody is left to be told
-	}
 	debug.FreeOSMemory()
-	if err := control.WaitGo(); err != nil {
+	if err := control.waitGo(); err != nil {
 		if !errors.Is(err, io.EOF) {
 			return refuse(control, err)
 		}
@@ -74,11 +71,11 @@ func run(control *job.Control) (status int) {
 	if !shimAlive() {
 		return statusCannotRun
 	}
-	return guest.run(ctx, control, os.Stderr)
+	return guest.run(ctx, control.Control, os.Stderr)
 }
 
 // load does everything that can fail before the guest's first instruction.
-func load(ctx context.Context, control *job.Control) (*guest, error) {
+func load(ctx context.Context, control *orders) (*guest, error) {
 	if err := sigexit.Install(); err != nil {
 		return nil, err
 	}
@@ -92,7 +89,7 @@ func load(ctx context.Context, control *job.Control) (*guest, error) {
 	if err := confine(j); err != nil {
 		return nil, err
 	}
-	return loadGuest(ctx, j)
+	return loadGuest(ctx, j, control)
 }
 
 // confine gives up privileges and makes the process look like the guest.
@@ -115,7 +112,7 @@ func shimAlive() bool {
 }
 
 // refuse tells the shim why the guest cannot run.
-func refuse(control *job.Control, reason error) int {
+func refuse(control *orders, reason error) int {
 	_ = control.Report(job.Report{Kind: job.Failed, Message: reason.Error()})
 	return statusCannotRun
 }

@@ -1,0 +1,93 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+)
+
+// CodeSource is where a launcher gets the machine code for a module from, in the
+// form of an entry of the cache, open for reading. The files stay the source's,
+// and open until the launcher is done. A nil file means that there is no code and
+// the runner has to compile by itself.
+type CodeSource interface {
+	// Code returns the code, which may take as long as compiling does. The error
+	// is a sentence for the user about a module that cannot be compiled.
+	Code(ctx context.Context) (*os.File, error)
+	// Replace is called, at most once, if the runner could not use the code, and
+	// returns other code.
+	Replace(ctx context.Context, reason string) (*os.File, error)
+}
+
+// Loaded is what a runner says about loading its module. It may lie.
+type Loaded struct {
+	// Code is where the machine code is from.
+	Code job.CodeUse
+	// Time is how long it took from the arrival of the code.
+	Time time.Duration
+	// Stale are the reasons why code that was sent before has not been used.
+	Stale []string
+}
+
+// Loaded returns what is known after Run.
+func (h *Handoff) Loaded() Loaded { return h.loaded }
+
+// Provide waits for the code of the module and sends it to the runner, which need
+// not have been started yet. A nil source has no code. A launcher calls it once,
+// while it creates the process or right afterwards; the error is that of the
+// source, and the process can only be ended after it.
+func (h *Handoff) Provide(ctx context.Context, source CodeSource) error {
+	var code *os.File
+	if source != nil {
+		var err error
+		if code, err = source.Code(ctx); err != nil {
+			return err
+		}
+	}
+	if code == nil {
+		return h.send(job.NoCode, nil)
+	}
+	h.source = source
+	return h.send(job.Code, code)
+}
+
+// replace answers a runner that has found its code stale.
+func (h *Handoff) replace(ctx context.Context, reason string) error {
+	if h.sent != job.Code {
+		return fmt.Errorf("%w: that the code is stale which it has not got", job.ErrNonsense)
+	}
+	h.loaded.Stale = append(h.loaded.Stale, reason)
+	if len(h.loaded.Stale) > 1 {
+		return h.send(job.NoCode, h.module)
+	}
+	code, err := h.source.Replace(ctx, reason)
+	if err != nil {
+		return err
+	}
+	if code == nil {
+		return h.send(job.NoCode, h.module)
+	}
+	return h.send(job.Code, code)
+}
+
+// send is no error if the runner is gone: it may have said why, and Run tells.
+func (h *Handoff) send(o job.Order, file *os.File) error {
+	h.sent = o
+	err := h.control.Send(o, file)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+func (h *Handoff) closeModule() {
+	if h.module != nil {
+		h.module.Close()
+	}
+}

@@ -1,0 +1,190 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi"
+)
+
+// loader makes a module ready to run without running any of its code. The start
+// section, which is code, runs with instantiation.
+type loader struct {
+	job     *job.Job
+	control *orders
+	guest   *guest
+	// file is the module; nil once it has been closed.
+	file *os.File
+	// canCompile tells whether code can be executed here at all.
+	canCompile bool
+	// module and runtime are being prepared while the shim looks for the code.
+	// They are for code from the cache.
+	module  func() (*engine.Module, error)
+	runtime func() (*engine.Runtime, error)
+}
+
+// loadGuest loads the module, with the code that the shim sends or without, and
+// reports what it took.
+func loadGuest(ctx context.Context, j *job.Job, control *orders) (*guest, error) {
+	l := &loader{job: j, control: control, guest: &guest{job: j}, canCompile: engine.CompilerWorks()}
+	if l.file = os.NewFile(job.FDModule, j.Module); l.file == nil {
+		return nil, errors.New("the shim passed no module")
+	}
+	defer l.closeFile()
+	setLoadLimits(j.MemoryLimit)
+	if l.canCompile {
+		l.module = begin(func() (*engine.Module, error) { return engine.ReadModule(l.file, j.Module) })
+		l.runtime = begin(func() (*engine.Runtime, error) { return engine.NewLoader(ctx) })
+	}
+	var err error
+	if l.guest.config, err = wasi.Config(j.Args, j.Env, j.Preopens); err != nil {
+		return nil, err
+	}
+	return l.guest, l.load(ctx)
+}
+
+// begin runs a function now, and returns one that waits for its result.
+func begin[T any](f func() (T, error)) func() (T, error) {
+	wait := sync.OnceValues(f)
+	go wait()
+	return wait
+}
+
+// load asks for code until there is some that can be used, or none.
+func (l *loader) load(ctx context.Context) error {
+	for {
+		order, file, err := l.control.next()
+		if err != nil {
+			return err
+		}
+		begin := time.Now()
+		var outline *wasmbin.Module
+		if order == job.Code && l.canCompile {
+			outline, err = l.loadCode(ctx, file)
+		} else {
+			outline, err = l.compile(ctx, order, file)
+		}
+		var stale *engine.StaleError
+		if errors.As(err, &stale) {
+			if err := l.control.Report(job.Report{Kind: job.Stale, Message: stale.Reason}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, outline); err != nil {
+			return err
+		}
+		debug.SetGCPercent(100)
+		return l.control.Report(job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(begin)) / float64(time.Millisecond)})
+	}
+}
+
+// loadCode takes code from an entry of the cache, which it closes.
+func (l *loader) loadCode(ctx context.Context, file *os.File) (*wasmbin.Module, error) {
+	entry, err := engine.OpenEntry(file, l.job.PrivateCode)
+	file.Close()
+	if err != nil {
+		return nil, err
+	}
+	defer entry.Close()
+	module, err := l.module()
+	if err != nil {
+		return nil, err
+	}
+	l.guest.runtime, err = l.runtime()
+	if errors.Is(err, engine.ErrInternals) {
+		err = &engine.StaleError{Reason: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := entry.Check(module); err != nil {
+		// The file stays open, and may not be the one any more that it was.
+		l.module = func() (*engine.Module, error) { return engine.ReadModule(l.file, l.job.Module) }
+		return nil, err
+	}
+	l.closeFile() // before anything of the module is looked at
+	outline, err := module.Outline()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(outline); err != nil {
+		return nil, err
+	}
+	l.runtime = func() (*engine.Runtime, error) { return engine.NewLoader(ctx) } // in case of another attempt
+	l.guest.compiled, err = l.guest.runtime.Load(ctx, module, entry)
+	l.guest.use = job.CodePrivate
+	if entry.Shared() {
+		l.guest.use = job.CodeShared
+	}
+	return outline, err
+}
+
+// compile does without code from elsewhere. file is the module, or nil if the
+// runner's own descriptor is to be used, or something that is of no use here.
+func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) (*wasmbin.Module, error) {
+	switch {
+	case order == job.Code:
+		file.Close()
+	case file != nil:
+		l.closeFile()
+		l.file = file
+	}
+	data, err := engine.ReadFile(l.file, l.job.Module)
+	l.closeFile()
+	if err != nil {
+		return nil, err
+	}
+	// wazero keeps copies of what it needs.
+	defer engine.Free(data)
+	setCompileLimits(l.job.MemoryLimit)
+	newRuntime := engine.NewCompiler
+	l.guest.use = job.CodeCompiled
+	if !l.canCompile {
+		warnInterpreter()
+		newRuntime = engine.NewInterpreter
+		l.guest.use = job.CodeNone
+	}
+	if l.guest.runtime, err = newRuntime(ctx); err != nil {
+		return nil, err
+	}
+	outline, err := engine.ParseOutline(data, l.job.Module)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(outline); err != nil {
+		return nil, err
+	}
+	l.guest.compiled, err = l.guest.runtime.CompileHere(ctx, data, l.job.Module, outline, workers(l.job.MemoryLimit))
+	return outline, err
+}
+
+// check refuses what cannot run before time is spent on it.
+func (l *loader) check(outline *wasmbin.Module) error {
+	if err := l.guest.runtime.CheckImports(outline, l.job.Module); err != nil {
+		return err
+	}
+	if err := checkExport(outline, l.job.Export); err != nil {
+		return fmt.Errorf("module %q %w", l.job.Module, err)
+	}
+	l.guest.initialize = l.job.Export != startExport && callable(outline, initializeExport)
+	return nil
+}
+
+func (l *loader) closeFile() {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
