@@ -17,6 +17,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler/cage"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
 )
 
 const (
@@ -32,6 +33,7 @@ const (
 // main, in a process that package compilejob's role made a compiler.
 func Main() int {
 	os.Clearenv()
+	title.HideFirstArgument() // ps shows the module, too
 	c, err := cage.Enter()
 	switch {
 	case c.Result == nil:

@@ -65,6 +65,8 @@ type Compiler struct {
 	environ []string
 	// userNamespaces are tried first.
 	userNamespaces bool
+	// cgroup is the parent of the compilers' cgroups.
+	cgroup string
 }
 
 // New starts nothing yet.
@@ -83,7 +85,7 @@ func New(c Config) *Compiler {
 	}
 	warned := &once{log: c.Log}
 	return &Compiler{
-		config: c, warned: warned, binary: selfexe.Open, userNamespaces: true,
+		config: c, warned: warned, binary: selfexe.Open, userNamespaces: true, cgroup: cgroupParent,
 		slots: newSlots(c.Slots, c.Parallel, warned),
 	}
 }
@@ -104,6 +106,10 @@ func (c *Compiler) Compile(ctx context.Context, m codecache.Module, d entry.Dige
 	if err != nil {
 		return nil, fmt.Errorf("compile module %q: %w", m.Name, err)
 	}
+	// Nothing but the descriptor would keep a compiler from changing the file.
+	if flags, err := unix.FcntlInt(m.File.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY {
+		return nil, fmt.Errorf("compile module %q: its file is not open for reading only", m.Name)
+	}
 	header := entry.Header{Module: d, ModuleSize: info.Size(), Engine: entry.Current()}
 	slot, err := c.slots.acquire(ctx, c.config.Timeout)
 	if err != nil {
@@ -111,6 +117,7 @@ func (c *Compiler) Compile(ctx context.Context, m codecache.Module, d entry.Dige
 	}
 	defer slot.release()
 	t := task{Compiler: c, module: m, header: header, slot: slot.number, workers: workers()}
+	t.cpuSeconds = uint64(c.config.Timeout/time.Second+1) * uint64(t.workers)
 	return t.run(ctx)
 }
 

@@ -3,24 +3,39 @@ package compile
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
-// binary is the path of the compiler that TestMain builds: without cgo, as the
-// shim is built. A test binary has cgo wherever a C compiler is installed.
-var binary string
+// patience for what takes milliseconds.
+const patience = 20 * time.Second
+
+// Programs that TestMain builds: without cgo, as the shim is built. A test binary
+// has cgo wherever a C compiler is installed.
+var realCompiler, hostileCompiler string
 
 func TestMain(m *testing.M) {
+	if deed := os.Getenv(shimEnv); deed != "" {
+		shim(deed)
+	}
 	os.Exit(testMain(m))
 }
 
@@ -31,11 +46,11 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "compiler")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./testdata/compiler")
+	realCompiler, hostileCompiler = filepath.Join(dir, "compiler"), filepath.Join(dir, "hostile")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir, "./testdata/compiler", "./testdata/hostile")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the compiler: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build the compilers: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
@@ -48,24 +63,124 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// quietly is a log that a test shows when it fails.
-func logOf(t testing.TB) *log.Entry {
+// subject is a Compiler under test, and what it has started.
+type subject struct {
+	*Compiler
+	t testing.TB
+
+	mu         sync.Mutex
+	pids       []int
+	namespaces []*os.File // of processes; open, or others would get their numbers
+}
+
+var subjects atomic.Int32
+
+// newSubject runs the program at path with cgroups below a parent of its own. When
+// the test ends, nothing of it may be left.
+func newSubject(t testing.TB, path string, c Config) *subject {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("run this test as root: the shim is")
+	}
+	s := &subject{t: t}
+	if c.Log == nil {
+		c.Log = logTo(t.Output())
+	}
+	s.Compiler = New(c)
+	inner := s.config.Start
+	s.config.Start = func(cmd *exec.Cmd) (<-chan reaper.Exit, error) {
+		exits, err := inner(cmd)
+		if err == nil {
+			s.note(cmd.Process.Pid)
+		}
+		return exits, err
+	}
+	s.binary = func() (*os.File, error) { return os.Open(path) }
+	s.cgroup = fmt.Sprintf("compile-test-%d-%d", os.Getpid(), subjects.Add(1))
+	t.Cleanup(s.checkNothingIsLeft)
+	return s
+}
+
+// hostile runs the compiler that does a deed.
+func hostile(t testing.TB, deed string, c Config) *subject {
+	t.Helper()
+	s := newSubject(t, hostileCompiler, c)
+	s.environ = []string{"HOSTILE_DEED=" + deed}
+	return s
+}
+
+func logTo(w io.Writer) *log.Entry {
 	l := logrus.New()
 	l.SetLevel(logrus.DebugLevel)
-	l.SetOutput(t.Output())
+	l.SetOutput(w)
 	return logrus.NewEntry(l)
 }
 
-// real is a Compiler that runs the real one.
-func real(t testing.TB, c Config) *Compiler {
-	t.Helper()
-	c.Log = logOf(t)
-	r := New(c)
-	r.binary = func() (*os.File, error) { return os.Open(binary) }
-	return r
+func (s *subject) note(pid int) {
+	ns, _ := os.Open(proc(pid, "ns/pid")) // nil if it has ended already
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pids, s.namespaces = append(s.pids, pid), append(s.namespaces, ns)
 }
 
-// module opens a file and hashes it.
+// pid is that of the only compiler so far, once there is one.
+func (s *subject) pid() int {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		pids := s.pids
+		s.mu.Unlock()
+		if len(pids) > 0 {
+			return pids[0]
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("no compiler has been started")
+		}
+	}
+}
+
+// checkNothingIsLeft looks for processes and cgroups.
+func (s *subject) checkNothingIsLeft() {
+	links, err := filepath.Glob("/proc/[0-9]*/ns/pid")
+	must(s.t, err)
+	for i, pid := range s.pids {
+		if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
+			s.t.Errorf("compiler %d is still there", pid)
+		}
+		if s.namespaces[i] == nil {
+			continue
+		}
+		ns, err := s.namespaces[i].Stat()
+		must(s.t, err)
+		for _, link := range links {
+			if other, err := os.Stat(link); err == nil && os.SameFile(ns, other) {
+				s.t.Errorf("%s is a process that compiler %d has left", link, pid)
+			}
+		}
+		s.namespaces[i].Close()
+	}
+	s.pids, s.namespaces = nil, nil
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		if left, _ := filepath.Glob(pattern + s.cgroup); len(left) > 0 {
+			s.t.Errorf("cgroups are left: %s", left)
+		}
+	}
+}
+
+// compile opens and hashes the file at path and compiles it within patience.
+func (s *subject) compile(path string) (*os.File, entry.Digest, error) {
+	s.t.Helper()
+	m, d := module(s.t, path)
+	f, err := s.Compile(context.Background(), m, d)
+	if f != nil {
+		s.t.Cleanup(func() { f.Close() })
+	}
+	if (f == nil) == (err == nil) {
+		s.t.Errorf("file %v, error %v", f, err)
+	}
+	return f, d, err
+}
+
 func module(t testing.TB, path string) (codecache.Module, entry.Digest) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -76,12 +191,47 @@ func module(t testing.TB, path string) (codecache.Module, entry.Digest) {
 	return codecache.Module{File: f, Name: "/" + filepath.Base(path)}, sha256.Sum256(data)
 }
 
-func compileFile(t testing.TB, c *Compiler, path string) (*os.File, error) {
+// anyModule is for compilers that do not care.
+func anyModule(t testing.TB) string {
 	t.Helper()
-	m, d := module(t, path)
-	f, err := c.Compile(context.Background(), m, d)
-	if f != nil {
-		t.Cleanup(func() { f.Close() })
-	}
-	return f, err
+	path := filepath.Join(t.TempDir(), "app.wasm")
+	must(t, os.WriteFile(path, []byte("\x00asm\x01\x00\x00\x00"), 0o600))
+	return path
 }
+
+// example builds one of the examples.
+func example(t testing.TB, name string) string {
+	t.Helper()
+	out := t.TempDir()
+	if text, err := exec.Command("../../../examples/build.sh", out, name).CombinedOutput(); err != nil {
+		t.Fatalf("build the example: %v\n%s", err, text)
+	}
+	return filepath.Join(out, name, "hello.wasm")
+}
+
+// status reads fields of /proc/<pid>/task/<tid>/status.
+func status(t testing.TB, file string) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	must(t, err)
+	fields := make(map[string]string)
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(line, ":")
+		fields[key] = strings.Join(strings.Fields(value), " ")
+	}
+	return fields
+}
+
+func proc(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+var _ codecache.Compiler = (*Compiler)(nil).Compile

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 )
@@ -26,7 +27,9 @@ func workersFor(loadavg string, cpus int) int {
 	if _, err := fmt.Sscanf(loadavg, "%f %f %f %d/", &load[0], &load[1], &load[2], &running); err != nil {
 		return 1
 	}
-	busy := running - 1 // not this process
+	// Neither a short burst, like the start of a container, nor a load that has
+	// gone makes a node busy. This process does not count.
+	busy := int(math.Round(min(float64(running-1), load[0])))
 	if busy+idleWorkers <= cpus {
 		return idleWorkers
 	}

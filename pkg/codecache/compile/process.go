@@ -24,8 +24,9 @@ const (
 	cgroupParent = "containerd-shim-wazero"
 	cgroupPrefix = "compile-"
 	// cgroupWeight is the share of all compilers together in the CPUs when
-	// these are short; 100 is that of others.
-	cgroupWeight = 20
+	// these are short; 100 is that of others. A container waits for the compiler:
+	// much less would let its start take minutes on a busy node.
+	cgroupWeight = 50
 	// mostThreads is far more than a compiler has.
 	mostThreads = 64
 	// oomScore makes a compiler the first victim when the machine's memory is
@@ -105,8 +106,9 @@ func (t *task) command(inherited []*os.File, errs *os.File) *exec.Cmd {
 	cmd.Args = []string{job.ExecPath, "wazero-compiler", argument(t.module.Name)}
 	cmd.Env = append([]string{
 		job.RoleEnv + "=" + compilejob.Role,
-		// Else the Go runtime keeps files of the shim's cgroup open.
 		"GOMAXPROCS=" + strconv.Itoa(t.workers),
+		// Else the Go runtime keeps files of the shim's cgroup open.
+		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
 	}, t.environ...)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = inherited
@@ -128,14 +130,14 @@ func argument(name string) string {
 
 // enterCgroup moves the process into a new cgroup of its own, and away from what
 // it has of the shim.
-func (p *process) enterCgroup(memory int64) error {
+func (p *process) enterCgroup(parent string, memory int64) error {
 	pid := p.cmd.Process.Pid
 	// A compiler must not be spared like a shim when memory is short. Failing is
 	// no failure: its score is the shim's then.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(oomScore)), 0)
 
-	cgroup.Sweep(cgroupParent, isRunning)
-	group, err := cgroup.New(cgroupParent, cgroupPrefix+strconv.Itoa(pid), cgroup.Limits{Memory: memory, Threads: mostThreads, Weight: cgroupWeight})
+	cgroup.Sweep(parent, isRunning)
+	group, err := cgroup.New(parent, cgroupPrefix+strconv.Itoa(pid), cgroup.Limits{Memory: memory, Threads: mostThreads, Weight: cgroupWeight})
 	if err != nil {
 		return err
 	}

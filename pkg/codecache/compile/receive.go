@@ -29,8 +29,8 @@ func mostCode(moduleSize, memory int64) int64 {
 var errEnded = errors.New("it ended too early")
 
 // receive takes the result. The memfd with the entry is nil if there is no code.
-func (t *task) receive(p *process) (compilejob.Result, *os.File, error) {
-	r := compilejob.NewReader(p.result)
+func (t *task) receive(from io.Reader) (compilejob.Result, *os.File, error) {
+	r := compilejob.NewReader(from)
 	result, err := r.Result(mostCode(t.header.ModuleSize, t.config.Memory))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errEnded

@@ -44,10 +44,16 @@ func (s *slots) acquire(ctx context.Context, patience time.Duration) (slot, erro
 	defer cancel()
 	if s.dir != "" {
 		got, err := s.acquireFile(timer)
-		if err == nil || timer.Err() != nil {
-			return got, err
+		switch {
+		case err == nil:
+			return got, nil
+		case timer.Err() != nil:
+			return slot{}, context.Cause(timer)
 		}
 		s.warned.warn("compilers are counted for each shim instead of for the node", err)
+	}
+	if timer.Err() != nil {
+		return slot{}, context.Cause(timer)
 	}
 	select {
 	case i := <-s.here:
@@ -76,7 +82,7 @@ func (s *slots) acquireFile(ctx context.Context) (slot, error) {
 		select {
 		case <-time.After(least + rand.N(spread)):
 		case <-ctx.Done():
-			return slot{}, context.Cause(ctx)
+			return slot{}, ctx.Err()
 		}
 	}
 }

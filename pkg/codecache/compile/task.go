@@ -24,6 +24,9 @@ type task struct {
 	header  entry.Header
 	slot    int
 	workers int
+	// cpuSeconds bounds the CPU time of all threads together. It is reached only if
+	// the shim does not look after the time.
+	cpuSeconds uint64
 }
 
 // exitPatience is how long a compiler may live after its last byte.
@@ -42,7 +45,7 @@ func (t *task) run(ctx context.Context) (*os.File, error) {
 			t.warned.warn("something is left of a compiler", err)
 		}
 	}()
-	if err := p.enterCgroup(t.config.Memory); err != nil {
+	if err := p.enterCgroup(t.cgroup, t.config.Memory); err != nil {
 		t.warned.warn("compilers have no cgroup of their own: resource limits bound their memory, less exactly", err)
 	}
 	stop := context.AfterFunc(ctx, p.kill)
@@ -62,7 +65,7 @@ func (t *task) converse(p *process) (compilejob.Result, *os.File, error) {
 	if err := p.send(t.job(p)); err != nil {
 		return compilejob.Result{}, nil, err
 	}
-	result, file, err := t.receive(p)
+	result, file, err := t.receive(p.result)
 	if err != nil {
 		return result, file, err
 	}
@@ -77,11 +80,9 @@ func (t *task) converse(p *process) (compilejob.Result, *os.File, error) {
 }
 
 func (t *task) job(p *process) *compilejob.Job {
-	const threads = 2 // of the Go runtime, for each worker: garbage is collected besides
-	seconds := (t.config.Timeout*time.Duration(t.workers*threads) + time.Second - 1) / time.Second
 	return &compilejob.Job{
 		Module: t.module.Name, Workers: t.workers, Memory: t.config.Memory,
-		CPUSeconds: uint64(seconds), User: p.becomes,
+		CPUSeconds: t.cpuSeconds, User: p.becomes,
 	}
 }
 

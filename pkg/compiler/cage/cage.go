@@ -17,6 +17,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
 )
 
 // ErrShimGone is Enter's error if there is nobody left to work for.
@@ -63,6 +64,9 @@ func keepOthersOut() error {
 // confine makes the process harmless. Each step takes away something that the
 // steps before it need.
 func confine(j *compilejob.Job) error {
+	if err := title.SetName("wazero-compiler"); err != nil {
+		return err
+	}
 	// Whoever needs the CPU goes first.
 	if err := onAllThreads("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, niceness); err != nil {
 		return err
