@@ -44,7 +44,7 @@ func (c *common) options() (options.Options, error) {
 		if err != nil {
 			return o, err
 		}
-		if o, err = options.FromFile(path); err != nil {
+		if o, err = options.ReadFile(path); err != nil {
 			return o, err
 		}
 	}

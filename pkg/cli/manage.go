@@ -227,7 +227,7 @@ func cachePrune(_ context.Context, p Process, args []string) error {
 		return errors.Join(err, printJSON(p.Stdout, out))
 	}
 	printRemoved(p.Stdout, pruned.Entries)
-	fmt.Fprintf(p.Stdout, "%s of compiled code and %d leftovers removed\n", size(pruned.Size), pruned.Leftovers+pruned.Hints)
+	fmt.Fprintf(p.Stdout, "removed %s of compiled code; leftovers of other processes: %d\n", size(pruned.Size), pruned.Leftovers+pruned.Hints)
 	return err
 }
 

@@ -106,12 +106,6 @@ func fromRunc(r *runcoptions.Options) Options {
 	}
 }
 
-// FromFile reads the file that ConfigPath names, whose path is absolute.
-func FromFile(path string) (Options, error) {
-	o, _, err := fromRuntimeOptions(&runtimeoptions.Options{ConfigPath: path})
-	return o, err
-}
-
 // fromRuntimeOptions prefers the file: containerd fills config_body only when
 // config_path is empty, and so says the field's documentation.
 func fromRuntimeOptions(r *runtimeoptions.Options) (Options, []string, error) {
