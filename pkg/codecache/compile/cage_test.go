@@ -53,9 +53,11 @@ func TestForbiddenCallEndsTheCompiler(t *testing.T) {
 func TestCompilerInItsCageCanEndLikeAnyProgram(t *testing.T) {
 	t.Parallel()
 	for call, text := range map[string]string{
-		"huge pages": "it went on: cannot allocate memory", // and not out of the pool
-		"panic":      "ended with status 2 before it had handed over the code: panic: on purpose",
-		"fault":      "ended with status 2 before it had handed over the code: panic: runtime error: invalid memory address",
+		"huge pages":     "it went on: cannot allocate memory", // and not out of the pool
+		"threads":        "it went on: <nil>",
+		"random numbers": "it went on: <nil>",
+		"panic":          "ended with status 2 before it had handed over the code: panic: on purpose",
+		"fault":          "ended with status 2 before it had handed over the code: panic: runtime error: invalid memory address",
 	} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()

@@ -67,6 +67,8 @@ type Compiler struct {
 	userNamespaces bool
 	// cgroup is the parent of the compilers' cgroups.
 	cgroup string
+	// workers is how many threads a compiler gets now.
+	workers func() int
 }
 
 // New starts nothing yet.
@@ -85,7 +87,7 @@ func New(c Config) *Compiler {
 	}
 	warned := &once{log: c.Log}
 	return &Compiler{
-		config: c, warned: warned, binary: selfexe.Open, userNamespaces: true, cgroup: cgroupParent,
+		config: c, warned: warned, binary: selfexe.Open, userNamespaces: true, cgroup: cgroupParent, workers: workers,
 		slots: newSlots(c.Slots, c.Parallel, warned),
 	}
 }
@@ -116,7 +118,7 @@ func (c *Compiler) Compile(ctx context.Context, m codecache.Module, d entry.Dige
 		return nil, fmt.Errorf("compile module %q: %w", m.Name, err)
 	}
 	defer slot.release()
-	t := task{Compiler: c, module: m, header: header, slot: slot.number, workers: workers()}
+	t := task{Compiler: c, module: m, header: header, slot: slot.number, workers: c.workers()}
 	t.cpuSeconds = uint64(c.config.Timeout/time.Second+1) * uint64(t.workers)
 	return t.run(ctx)
 }

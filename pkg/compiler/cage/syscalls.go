@@ -8,7 +8,8 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 )
 
-// threadFlags are those with which the Go runtime starts threads, exactly.
+// threadFlags are those with which the Go runtime starts threads: exactly these,
+// but for CLONE_SETTLS, which depends on the architecture.
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 
 // Operations of futex(2) that the Go runtime uses.
@@ -17,8 +18,13 @@ const (
 	futexWakePrivate = 129
 )
 
-// mapType are the bits of mmap's flags that tell shared from private.
-const mapType = 0xf
+// mapType are the bits of mmap's flags that tell shared from private, and
+// mapDroppable is a third kind, in which the Go runtime would keep random numbers
+// (linux/mman.h).
+const (
+	mapType      = 0xf
+	mapDroppable = 0x8
+)
 
 // policy is what the Go runtime needs while it computes, and what it takes to
 // read the module and write the result. Everything else ends the process:
@@ -43,9 +49,10 @@ func policy() *seccomp.Policy {
 	allow(unix.SYS_GETRANDOM)
 
 	// Memory: private and anonymous, executable only if it cannot be written to.
-	// A pool of huge pages belongs to others; wazero asks for them, but can do
-	// without.
+	// wazero asks for huge pages, the pool of which belongs to others, and the Go
+	// runtime for droppable ones. Both can do without.
 	fail(unix.SYS_MMAP, unix.ENOMEM, bits(3, unix.MAP_HUGETLB, unix.MAP_HUGETLB))
+	fail(unix.SYS_MMAP, unix.ENOMEM, bits(3, mapType, mapDroppable))
 	allow(unix.SYS_MMAP,
 		bits(2, unix.PROT_EXEC, 0),
 		bits(3, mapType|unix.MAP_ANONYMOUS, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS))
@@ -58,7 +65,7 @@ func policy() *seccomp.Policy {
 	allow(unix.SYS_PRCTL, seccomp.Equal32(0, unix.PR_SET_VMA)) // names of mappings
 
 	// Threads and their signals.
-	allow(unix.SYS_CLONE, seccomp.Equal(0, threadFlags))
+	allow(unix.SYS_CLONE, bits(0, ^uint64(unix.CLONE_SETTLS), threadFlags))
 	allow(unix.SYS_SIGALTSTACK)
 	allow(unix.SYS_RT_SIGPROCMASK)
 	allow(unix.SYS_RT_SIGRETURN)

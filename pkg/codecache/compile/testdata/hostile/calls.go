@@ -1,7 +1,11 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -70,9 +74,47 @@ func harmless() map[string]deed {
 		},
 		// It would come out of a pool that belongs to others. wazero can do without.
 		"huge pages": raw(unix.SYS_MMAP, 0, 2<<20, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_HUGETLB, none, 0),
-		"panic":      func(*cage.Cage) error { panic("on purpose") },
-		"fault":      func(*cage.Cage) error { var nothing *cage.Cage; return nothing.Module.Close() },
+		// The Go runtime maps memory of a kind of its own for random numbers.
+		"random numbers": func(*cage.Cage) error { _, err := rand.Read(space[:]); return err },
+		"threads":        threads,
+		"panic":          func(*cage.Cage) error { panic("on purpose") },
+		"fault":          func(*cage.Cage) error { var nothing *cage.Cage; return nothing.Module.Close() },
 	}
+}
+
+// threads keeps the Go runtime busy in every way.
+func threads(*cage.Cage) error {
+	var wg sync.WaitGroup
+	sum := 0
+	var mu sync.Mutex
+	for range 30 {
+		wg.Go(func() {
+			runtime.LockOSThread() // and ends with the thread
+			timer := time.NewTimer(10 * time.Millisecond)
+			var kept [][]byte
+			for begin := time.Now(); time.Since(begin) < 30*time.Millisecond; {
+				kept = append(kept, make([]byte, 100<<10))
+				mu.Lock()
+				sum += len(kept)
+				mu.Unlock()
+				runtime.Gosched()
+			}
+			<-timer.C
+		})
+	}
+	wg.Wait()
+	runtime.GC()
+	debug.FreeOSMemory()
+	_ = recovered()
+	time.Sleep(time.Millisecond)
+	return nil
+}
+
+// recovered comes back from a fault.
+func recovered() (fault any) {
+	defer func() { fault = recover() }()
+	var nothing *cage.Cage
+	return nothing.Job
 }
 
 // calls ends each with the process.
