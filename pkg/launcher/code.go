@@ -41,12 +41,16 @@ func (h *Handoff) Loaded() Loaded { return h.loaded }
 // Provide waits for the code of the module and sends it to the runner, which need
 // not have been started yet. A nil source has no code. A launcher calls it once,
 // while it creates the process or right afterwards; the error is that of the
-// source, and the process can only be ended after it.
+// source, and the process can only be ended after it. It does not wait longer
+// than the runner lives: then the error is what IsRunnerGone knows.
 func (h *Handoff) Provide(ctx context.Context, source CodeSource) error {
 	var code *os.File
 	if source != nil {
-		var err error
-		if code, err = source.Code(ctx); err != nil {
+		err := h.whileAlive(ctx, func(ctx context.Context) (err error) {
+			code, err = source.Code(ctx)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -66,7 +70,11 @@ func (h *Handoff) replace(ctx context.Context, reason string) error {
 	if len(h.loaded.Stale) > 1 {
 		return h.send(job.NoCode, h.module)
 	}
-	code, err := h.source.Replace(ctx, reason)
+	var code *os.File
+	err := h.whileAlive(ctx, func(ctx context.Context) (err error) {
+		code, err = h.source.Replace(ctx, reason)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -74,6 +82,25 @@ func (h *Handoff) replace(ctx context.Context, reason string) error {
 		return h.send(job.NoCode, h.module)
 	}
 	return h.send(job.Code, code)
+}
+
+// whileAlive ends the context of do when the runner is gone: a compiler may take
+// minutes.
+func (h *Handoff) whileAlive(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-h.ended:
+			cancel(errRunnerGone)
+		case <-ctx.Done():
+		}
+	}()
+	err := do(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errRunnerGone) {
+		return errRunnerGone
+	}
+	return err
 }
 
 // send is no error if the runner is gone: it may have said why, and Run tells.

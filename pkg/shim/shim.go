@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -67,6 +68,7 @@ func Serve(c Config) error {
 	client := events.NewClient(c.Events)
 	defer client.Close()
 	queue := events.New(c.Namespace, client.Forward, logger)
+	compiled := &caches{start: children.StartCommand, log: logger, known: make(map[cacheOptions]*codecache.Cache)}
 	stopped := make(chan struct{}, 1)
 	stop := func() {
 		select {
@@ -78,6 +80,7 @@ func Serve(c Config) error {
 		Namespace:   c.Namespace,
 		Publish:     queue.Publish,
 		Launcher:    func(o options.Options) launcher.Launcher { return runc.New(children, o) },
+		Cache:       compiled.of,
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
 		Arrived:     c.Arrived,
 		Retire: func(ctx context.Context, idle func() bool) (bool, error) {

@@ -27,11 +27,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	if r.Checkpoint != "" {
 		return nil, fmt.Errorf("restore from a checkpoint: %w", errdefs.ErrNotImplemented)
 	}
-	if err := s.reserve(r.ID); err != nil {
+	patience, abandon := context.WithCancel(ctx)
+	defer abandon()
+	if err := s.reserve(r.ID, abandon); err != nil {
 		return nil, err
 	}
 	s.Arrived(r.ID)
-	c, err := s.create(detached(ctx), r)
+	c, err := s.create(detached(ctx), patience, r)
 	if err != nil {
 		s.forget(r.ID)
 		return nil, err
@@ -51,7 +53,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	return &taskapi.CreateTaskResponse{Pid: uint32(c.init.pid())}, nil
 }
 
-func (s *Service) create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *container, retErr error) {
+// create makes the container. What it has begun it finishes or undoes; patience
+// ends its wait for a compiler.
+func (s *Service) create(ctx, patience context.Context, r *taskapi.CreateTaskRequest) (_ *container, retErr error) {
 	opts, unknown, err := options.Parse(r.Options)
 	if err != nil {
 		return nil, fmt.Errorf("runtime options: %w: %w", err, errdefs.ErrInvalidArgument)
@@ -73,7 +77,7 @@ func (s *Service) create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err := c.mountRootfs(r.Rootfs); err != nil {
 		return nil, err
 	}
-	if err := s.launch(ctx, c); err != nil {
+	if err := s.launch(ctx, patience, c); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -97,7 +101,7 @@ func (c *container) mountRootfs(rootfs []*types.Mount) error {
 }
 
 // launch plans what to run and creates the OS container.
-func (s *Service) launch(ctx context.Context, c *container) error {
+func (s *Service) launch(ctx, patience context.Context, c *container) error {
 	config, err := oci.ReadSpec(c.dir.Path("config.json"))
 	if err != nil {
 		return err
@@ -121,8 +125,12 @@ func (s *Service) launch(ctx context.Context, c *container) error {
 		return err
 	}
 	c.init.open(streams)
+	code, err := s.beginCode(patience, c.init, plan)
+	if err != nil {
+		return err
+	}
 	c.os, err = s.Launcher(c.options).Create(ctx, launcher.Request{
-		ID: c.id, Bundle: c.dir, Config: config, Plan: plan, Streams: streams, Terminal: c.init.io.terminal,
+		ID: c.id, Bundle: c.dir, Config: config, Plan: plan, Code: code, Streams: streams, Terminal: c.init.io.terminal,
 	})
 	if err != nil {
 		return err

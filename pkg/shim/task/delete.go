@@ -12,8 +12,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Delete removes a process that has ended, or was never started.
+// Delete removes a process that has ended, or was never started. A container that
+// is being created is given up: containerd deletes it when its own client has no
+// patience any more.
 func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
+	if r.ExecID == "" {
+		s.abandon(ctx, r.ID)
+	}
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err

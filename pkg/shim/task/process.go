@@ -42,6 +42,7 @@ type process struct {
 	phase   phase
 	os      *launcher.Process // nil before it exists
 	streams *stdio.Streams    // nil before they are open
+	code    *code             // nil for a native program, and before it is looked up
 	exit    exit              // valid when stopped
 	early   *exit             // the process ended while starting
 	silent  bool              // Start failed: its end is nobody's news
@@ -157,9 +158,12 @@ func (p *process) signal(sig unix.Signal) error {
 // reader of its output or a logging program needs, within bounds.
 func (p *process) release() {
 	p.mu.Lock()
-	os, streams := p.os, p.streams
-	p.streams = nil
+	os, streams, code := p.os, p.streams, p.code
+	p.streams, p.code = nil, nil
 	p.mu.Unlock()
+	if code != nil {
+		code.close()
+	}
 	if streams != nil {
 		streams.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
@@ -21,6 +22,8 @@ type Config struct {
 	Publish func(proto.Message)
 	// Launcher returns the launcher for a container's options.
 	Launcher func(options.Options) launcher.Launcher
+	// Cache returns the code cache for a container's options.
+	Cache func(options.Options) *codecache.Cache
 	// StartLogger starts a logging program (binary://).
 	StartLogger stdio.StartFunc
 	// Arrived is told of every container for which Create is called.
@@ -39,16 +42,26 @@ type Service struct {
 
 	mu         sync.Mutex
 	containers map[string]*container // nil while Create is under way
+	creations  map[string]*creation  // the Creates under way
 	stopping   bool
+}
+
+// creation is a Create under way.
+type creation struct {
+	// abandon ends waits that may take long, so that Create fails.
+	abandon context.CancelFunc
+	// done is closed when Create has undone what it did, or the container is
+	// there.
+	done chan struct{}
 }
 
 // NewService returns a Service without containers.
 func NewService(c Config) *Service {
-	return &Service{Config: c, containers: make(map[string]*container)}
+	return &Service{Config: c, containers: make(map[string]*container), creations: make(map[string]*creation)}
 }
 
 // reserve takes an id, until put or forget.
-func (s *Service) reserve(id string) error {
+func (s *Service) reserve(id string, abandon context.CancelFunc) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -58,6 +71,7 @@ func (s *Service) reserve(id string) error {
 		return fmt.Errorf("container %q: %w", id, errdefs.ErrAlreadyExists)
 	}
 	s.containers[id] = nil
+	s.creations[id] = &creation{abandon: abandon, done: make(chan struct{})}
 	return nil
 }
 
@@ -65,12 +79,38 @@ func (s *Service) put(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.containers[c.id] = c
+	s.createdLocked(c.id)
 }
 
 func (s *Service) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.containers, id)
+	s.createdLocked(id)
+}
+
+// createdLocked is for the end of a Create; there need not have been one.
+func (s *Service) createdLocked(id string) {
+	if c, ok := s.creations[id]; ok {
+		close(c.done)
+		delete(s.creations, id)
+	}
+}
+
+// abandon makes a Create that is under way fail, if there is one, and waits until
+// it has cleaned up: its client does not wait for it any more.
+func (s *Service) abandon(ctx context.Context, id string) {
+	s.mu.Lock()
+	c, ok := s.creations[id]
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	c.abandon()
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+	}
 }
 
 // container finds a container; one that is being created is not found yet.

@@ -31,7 +31,7 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	if p.execID == "" {
 		err = s.startInit(detached(ctx), p)
 	} else {
-		err = s.startExec(detached(ctx), p)
+		err = s.startExec(ctx, p)
 	}
 	if err != nil {
 		return nil, err
@@ -87,12 +87,16 @@ func (s *Service) started(p *process, event proto.Message) {
 	defer p.mu.Unlock()
 	s.Publish(event)
 	p.phase = running
+	if p.code != nil {
+		p.code.started(p.os.Handoff.Loaded())
+	}
 	if p.early != nil {
 		s.exitedLocked(p, *p.early)
 	}
 }
 
-// startExec plans and launches an exec in the running container.
+// startExec plans and launches an exec in the running container. The end of ctx
+// only ends the wait for a compiler.
 func (s *Service) startExec(ctx context.Context, p *process) error {
 	c := p.container
 	if err := c.beginExec(); err != nil {
@@ -136,8 +140,12 @@ func (s *Service) launchExec(ctx context.Context, p *process) (*launcher.Process
 		return nil, err
 	}
 	p.open(streams)
-	os, err := c.os.Exec(ctx, launcher.ExecRequest{
-		ID: p.execID, Process: p.spec, Plan: plan, Streams: streams, Terminal: p.io.terminal,
+	code, err := s.beginCode(ctx, p, plan)
+	if err != nil {
+		return nil, err
+	}
+	os, err := c.os.Exec(detached(ctx), launcher.ExecRequest{
+		ID: p.execID, Process: p.spec, Plan: plan, Code: code, Streams: streams, Terminal: p.io.terminal,
 	})
 	if err != nil {
 		return nil, err

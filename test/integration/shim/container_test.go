@@ -14,11 +14,13 @@ import (
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/ttrpc"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -40,7 +42,8 @@ type container struct {
 	bundle string
 	spec   *specs.Spec
 	stdio
-	rootfs []*types.Mount
+	rootfs  []*types.Mount
+	options *anypb.Any
 
 	client  *ttrpc.Client
 	log     *testenv.Buffer
@@ -199,7 +202,17 @@ func (c *container) create() (*taskapi.CreateTaskResponse, error) {
 	return &resp, c.call("Create", &taskapi.CreateTaskRequest{
 		ID: c.id, Bundle: c.bundle, Rootfs: c.rootfs,
 		Stdin: c.stdin, Stdout: c.stdout, Stderr: c.stderr, Terminal: c.terminal,
+		Options: c.options,
 	}, &resp)
+}
+
+// withOptions sends runtime options, in TOML.
+func (c *container) withOptions(toml string) *container {
+	c.t.Helper()
+	value, err := proto.Marshal(&runtimeoptions.Options{ConfigBody: []byte(toml)})
+	must(c.t, err)
+	c.options = &anypb.Any{TypeUrl: "runtimeoptions.v1.Options", Value: value}
+	return c
 }
 
 func (c *container) start(execID string) error {

@@ -58,13 +58,18 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 			error string
 		}{
 			"missing": {func(c *container) { c.spec.Process.Args[0] = "/missing.wasm" }, "/missing.wasm"},
-			"text":    {func(c *container) { c.spec.Process.Args[0] = textFile }, textFile},
-			"scheme":  {func(c *container) { c.stdout = "ftp:///out" }, "unknown STDIO scheme"},
-			"fifo":    {func(c *container) { c.stdout = filepath.Join(c.bundle, "no") }, "no such file or directory"},
-			"rootfs":  {func(c *container) { c.rootfs[0].Source = "/no/such/dir" }, "no such file or directory"},
-			"runc":    {func(c *container) { c.spec.Linux.Namespaces[0].Path = "/no/such/ns" }, "/no/such/ns"},
-			"logger":  {func(c *container) { c.stdout = "binary:///no/such/logger" }, "/no/such/logger"},
-			"stdin":   {func(c *container) { c.stdin = filepath.Join(c.bundle, "no") }, "no such file or directory"},
+			"damaged": {func(c *container) {
+				dir := c.privateRootfs()
+				must(t, os.WriteFile(filepath.Join(dir, "bad.wasm"), []byte("\x00asm\x01\x00\x00\x00\x01\x7f"), 0o755))
+				c.spec.Process.Args[0] = "/bad.wasm"
+			}, `module "/bad.wasm" is damaged`},
+			"text":   {func(c *container) { c.spec.Process.Args[0] = textFile }, textFile},
+			"scheme": {func(c *container) { c.stdout = "ftp:///out" }, "unknown STDIO scheme"},
+			"fifo":   {func(c *container) { c.stdout = filepath.Join(c.bundle, "no") }, "no such file or directory"},
+			"rootfs": {func(c *container) { c.rootfs[0].Source = "/no/such/dir" }, "no such file or directory"},
+			"runc":   {func(c *container) { c.spec.Linux.Namespaces[0].Path = "/no/such/ns" }, "/no/such/ns"},
+			"logger": {func(c *container) { c.stdout = "binary:///no/such/logger" }, "/no/such/logger"},
+			"stdin":  {func(c *container) { c.stdin = filepath.Join(c.bundle, "no") }, "no such file or directory"},
 		} {
 			c := d.container("failed-"+name, multiWasm, "sleep")
 			tc.edit(c)
@@ -89,12 +94,10 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 // TestFailedStart says why, is no event, and leaves a process that has ended.
 func TestFailedStart(t *testing.T) {
 	eachVersion(t, func(t *testing.T, d *daemon) {
-		c := d.container("c", "/bad.wasm").connect()
-		dir := c.privateRootfs()
-		must(t, os.WriteFile(filepath.Join(dir, "bad.wasm"), []byte("\x00asm\x01\x00\x00\x00\x01\x7f"), 0o755))
+		c := d.container("c", multiWasm+"#no_such_function").connect()
 		c.created()
 		err := c.start("")
-		if err == nil || !strings.Contains(err.Error(), "/bad.wasm") {
+		if err == nil || !strings.Contains(err.Error(), "no_such_function") {
 			t.Errorf("Start: %v", err)
 		}
 		c.requireStatus("", tasktypes.Status_STOPPED)

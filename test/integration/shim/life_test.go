@@ -257,35 +257,64 @@ func TestContainerdsOwnClientOfVersion2(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForACompiler: while Start loads a module of 20 MB the shim
-// answers, and the container can be killed.
+// TestNobodyWaitsForACompiler: while Create compiles a module of 20 MB, the other
+// containers of the pod do not notice, and a client without patience gets rid of
+// the container at once.
 func TestNobodyWaitsForACompiler(t *testing.T) {
 	eachVersion(t, func(t *testing.T, d *daemon) {
-		c := d.container("c", bigModule, "--help").created()
-		started := make(chan error, 1)
-		go func() { started <- c.start("") }()
+		other := d.container("other", multiWasm, "sleep").run()
+		c := d.container("c", bigModule, "--help").joins(other.id).withOptions("no_cache = true\n").connect()
+		created := make(chan error, 1)
+		go func() { _, err := c.create(); created <- err }()
 		for begin := time.Now(); time.Since(begin) < 500*time.Millisecond; time.Sleep(20 * time.Millisecond) {
-			atOnce(t, "State, Connect and Pids", 500*time.Millisecond, func() {
-				c.requireStatus("", tasktypes.Status_CREATED)
-				requireKind(t, "Connect", second(c.connection()), ok)
-				requireKind(t, "Pids", second(c.pids()), ok)
-				requireKind(t, "Stats", second(c.stats()), ok)
-				requireKind(t, "CloseIO", c.closeStdin(""), ok)
-				requireKind(t, "ResizePty", c.resize("", 80, 24), ok)
+			atOnce(t, "State, Connect, Pids and Stats", 500*time.Millisecond, func() {
+				requireKind(t, "State", second(c.state("")), nf)
+				other.requireStatus("", tasktypes.Status_RUNNING)
+				requireKind(t, "Connect", second(other.connection()), ok)
+				requireKind(t, "Pids", second(other.pids()), ok)
+				requireKind(t, "Stats", second(other.stats()), ok)
 			})
 		}
 		select {
-		case err := <-started:
-			t.Fatalf("the module was loaded too soon for this test (%v)", err)
+		case err := <-created:
+			t.Fatalf("the module was compiled too soon for this test (%v)", err)
 		default:
 		}
-		atOnce(t, "kill while loading", 2*time.Second, func() {
-			must(t, c.kill("", syscall.SIGTERM))
-			if err := <-started; err == nil {
-				t.Error("Start succeeded")
+		atOnce(t, "Delete while compiling", 2*time.Second, func() {
+			requireKind(t, "Delete", second(c.delete("")), nf)
+			if err := <-created; err == nil || !strings.Contains(err.Error(), "still being compiled") {
+				t.Errorf("Create: %v", err)
 			}
 		})
-		c.requireStatus("", tasktypes.Status_STOPPED)
+		requireKind(t, "State", second(c.state("")), nf)
+		if got := d.events.of(c.id); len(got) > 0 {
+			t.Errorf("events %q", got)
+		}
+		other.requireStatus("", tasktypes.Status_RUNNING)
+	})
+}
+
+// TestContainerDiesWhileAnExecIsCompiled: its end is not held up by that.
+func TestContainerDiesWhileAnExecIsCompiled(t *testing.T) {
+	eachVersion(t, func(t *testing.T, d *daemon) {
+		c := d.container("c", multiWasm, "sleep").withOptions("no_cache = true\n").run()
+		must(t, c.exec("e", stdio{}, bigModule, "--help"))
+		started := make(chan error, 1)
+		go func() { started <- c.start("e") }()
+		select {
+		case err := <-started:
+			t.Fatalf("the exec has started (%v)", err)
+		case <-time.After(500 * time.Millisecond):
+		}
+		atOnce(t, "the end", 2*time.Second, func() {
+			must(t, c.kill("", syscall.SIGKILL))
+			if status := c.exitStatus(""); status != 137 {
+				t.Errorf("exit status is %d", status)
+			}
+			if err := <-started; err == nil {
+				t.Error("the exec has started")
+			}
+		})
 		requireKind(t, "Delete", second(c.delete("")), ok)
 	})
 }

@@ -87,7 +87,11 @@ func Example(t testing.TB, name string) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	output(t, Root(), "bash", "examples/build.sh", dir, name)
-	data, err := os.ReadFile(filepath.Join(dir, name, name+".wasm"))
+	modules, err := filepath.Glob(filepath.Join(dir, name, "*.wasm"))
+	if err != nil || len(modules) != 1 {
+		t.Fatalf("example %s has the modules %q (%v)", name, modules, err)
+	}
+	data, err := os.ReadFile(modules[0])
 	if err != nil {
 		t.Fatal(err)
 	}
