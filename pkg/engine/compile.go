@@ -25,7 +25,7 @@ func Compile(ctx context.Context, module []byte, name string, workers int) (*Cod
 	if err != nil {
 		return nil, err
 	}
-	m, err := readModule(bytes.NewReader(module), int64(len(module)), name)
+	m, err := readModule(bytes.NewReader(module), int64(len(module)), name, true)
 	if err != nil {
 		return nil, err
 	}

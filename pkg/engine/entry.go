@@ -126,6 +126,9 @@ func (e *Entry) copyCode(file *os.File) error {
 // Shared tells whether the code is in pages that other processes use too.
 func (e *Entry) Shared() bool { return e.shared }
 
+// CodeSize is the size of the machine code in bytes.
+func (e *Entry) CodeSize() int64 { return e.header.CodeSize }
+
 // Close gives back what has not become part of a module.
 func (e *Entry) Close() {
 	if e.code != nil {

@@ -10,16 +10,18 @@ import (
 	"os"
 	"slices"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
 )
 
-// Module is what a runner needs of a module whose code has been compiled: all but
-// the functions, which are read once, to know that they are the ones that were
-// compiled, and neither kept nor decoded.
+// Module is what a runner needs of a module whose code has been compiled.
 //
-// wazero would decode and validate them again, which took two thirds of the time
-// to load a module. There is nothing to gain from it: code is bound to the bytes
-// that it was compiled from by the key, and the compiler refuses invalid ones.
+// Its functions are read once, to know that they are the ones that were compiled,
+// and neither kept nor decoded: wazero would decode and validate them again, which
+// took two thirds of the time to load a module. There is nothing to gain from it:
+// code is bound to the bytes that it was compiled from by the key, and the
+// compiler refuses invalid ones. Data goes right to where the guest finds it;
+// wazero would keep a copy of it on Go's heap.
 type Module struct {
 	// Key is a sha256 of everything that matters for running the module: all
 	// but its custom sections, of which only the one with names counts.
@@ -31,12 +33,19 @@ type Module struct {
 	skeleton []byte
 	// functions is the number of them.
 	functions int
+	// image is the memory with the module's data, if the skeleton has none.
+	image *linmem.Image
+	// inSkeleton tells that the data has to be in the skeleton.
+	inSkeleton bool
 }
 
 // Sections that are treated in another way than the rest, by their id.
 const (
-	customSection = 0
-	codeSection   = 10
+	customSection    = 0
+	memorySection    = 5
+	codeSection      = 10
+	dataSection      = 11
+	dataCountSection = 12
 )
 
 // keyContext begins what is summed up for a key: it tells keys from other sums
@@ -50,18 +59,35 @@ func ReadModule(file *os.File, name string) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readModule(file, size, name)
+	m, err := readModule(file, size, name, false)
+	if errors.Is(err, errData) {
+		m, err = readModule(file, size, name, true)
+	}
+	return m, err
 }
 
-func readModule(file io.ReaderAt, size int64, name string) (*Module, error) {
-	m := &Module{name: name}
+// readModule with dataInSkeleton leaves all data to wazero; without, the error
+// may be errData.
+func readModule(file io.ReaderAt, size int64, name string, dataInSkeleton bool) (*Module, error) {
+	m := &Module{name: name, inSkeleton: dataInSkeleton}
 	sum := sha256.New()
 	sum.Write([]byte(keyContext))
 	if err := m.read(newSource(file, size, sum)); err != nil {
+		m.Free()
 		return nil, fmt.Errorf("module %q is damaged: %w", name, err)
 	}
 	sum.Sum(m.Key[:0])
 	return m, nil
+}
+
+// Image is the guest's memory if it has got its data already, else nil.
+func (m *Module) Image() *linmem.Image { return m.image }
+
+// Free gives back a module that is not going to run.
+func (m *Module) Free() {
+	if m.image != nil {
+		m.image.Free()
+	}
 }
 
 // Outline is what the module imports, exports and needs. Errors are sentences
@@ -98,7 +124,7 @@ func (m *Module) read(s *source) error {
 		if err != nil {
 			return err
 		}
-		size, _, err := s.u32()
+		size, err := s.u32()
 		if err != nil {
 			return fmt.Errorf("the size of the %s section is not readable: %w", wasmbin.SectionName(id), err)
 		}
@@ -127,14 +153,28 @@ func (m *Module) section(s *source, id byte, size int64) error {
 	s.sum.Write(head[:])
 	s.startSum()
 	defer s.stopSum()
-	if id == codeSection {
+	switch {
+	case id == codeSection:
 		return m.functionBodies(s, size)
+	case id == dataSection && m.image != nil:
+		return m.fillImage(s, size)
 	}
 	m.skeleton = slices.Grow(m.skeleton, int(size)+binary.MaxVarintLen32+1)
 	m.skeleton = binary.AppendUvarint(append(m.skeleton, id), uint64(size))
-	var err error
-	m.skeleton, err = s.copy(m.skeleton, size)
-	return err
+	content := m.skeleton[len(m.skeleton) : len(m.skeleton)+int(size)]
+	if err := s.read(content); err != nil {
+		return err
+	}
+	m.skeleton = m.skeleton[:len(m.skeleton)+int(size)]
+	switch id {
+	case memorySection:
+		m.makeImage(content)
+	case dataCountSection:
+		// Then functions may use the data, by its place in the section.
+		m.Free()
+		m.image = nil
+	}
+	return nil
 }
 
 // isNames tells whether a custom section holds the names of functions, which
@@ -156,7 +196,8 @@ const trap = "\x03\x00\x00\x0b"
 
 // functionBodies reads a code section and appends one of equally many traps.
 func (m *Module) functionBodies(s *source, size int64) error {
-	count, read, err := s.u32()
+	end := s.offset() + size
+	count, err := s.u32()
 	if err != nil {
 		return err
 	}
@@ -164,19 +205,18 @@ func (m *Module) functionBodies(s *source, size int64) error {
 		return errShort
 	}
 	for range count {
-		body, length, err := s.u32()
+		body, err := s.u32()
 		if err != nil {
 			return err
 		}
-		read += length + int64(body)
-		if read > size {
+		if int64(body) > end-s.offset() {
 			return errShort
 		}
 		if err := s.pass(int64(body)); err != nil {
 			return err
 		}
 	}
-	if read != size {
+	if s.offset() != end {
 		return errors.New("its functions have another size than the section")
 	}
 	m.functions = int(count)

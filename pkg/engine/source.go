@@ -15,6 +15,9 @@ const windowSize = 256 << 10
 // errShort is the end of a module where more was expected.
 var errShort = errors.New("it ends too early")
 
+// errLong is a number that is too large.
+var errLong = errors.New("a number is longer than 32 bits")
+
 // source reads a file from its begin to its end, each byte at most once, and
 // sums up a part of what it reads.
 type source struct {
@@ -31,8 +34,11 @@ func newSource(file io.ReaderAt, size int64, sum hash.Hash) *source {
 	return &source{file: file, size: size, window: make([]byte, 0, min(windowSize, size)), sum: sum, summed: -1}
 }
 
+// offset is the place in the file of what is taken next.
+func (s *source) offset() int64 { return s.at - int64(len(s.window)-s.pos) }
+
 // left is the number of bytes that have not been taken.
-func (s *source) left() int64 { return s.size - s.at + int64(len(s.window)-s.pos) }
+func (s *source) left() int64 { return s.size - s.offset() }
 
 // startSum makes what is taken from now on count, stopSum ends it.
 func (s *source) startSum() { s.summed = s.pos }
@@ -91,6 +97,10 @@ func (s *source) next(n int64) ([]byte, error) {
 }
 
 func (s *source) byte() (byte, error) {
+	if s.pos < len(s.window) {
+		s.pos++
+		return s.window[s.pos-1], nil
+	}
 	b, err := s.next(1)
 	if err != nil {
 		return 0, err
@@ -98,19 +108,39 @@ func (s *source) byte() (byte, error) {
 	return b[0], nil
 }
 
-// u32 reads an unsigned LEB128 of up to 32 bits, and tells its length in bytes.
-func (s *source) u32() (v uint32, length int64, err error) {
+// u32 reads an unsigned LEB128 of up to 32 bits.
+func (s *source) u32() (v uint32, err error) {
 	for shift := 0; ; shift += 7 {
 		b, err := s.byte()
 		if err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 		if shift == 28 && b > 0x0f {
-			return 0, 0, errors.New("a number is longer than 32 bits")
+			return 0, errLong
 		}
 		v |= uint32(b&0x7f) << shift
-		if length++; b < 0x80 {
-			return v, length, nil
+		if b < 0x80 {
+			return v, nil
+		}
+	}
+}
+
+// s32 reads a signed LEB128 of up to 32 bits.
+func (s *source) s32() (v int32, err error) {
+	for shift := 0; ; shift += 7 {
+		b, err := s.byte()
+		if err != nil {
+			return 0, err
+		}
+		if sign := b & 0x78; shift == 28 && sign != 0 && sign != 0x78 {
+			return 0, errLong
+		}
+		v |= int32(b&0x7f) << shift
+		if b < 0x80 {
+			if b&0x40 != 0 && shift < 28 {
+				v |= -1 << (shift + 7)
+			}
+			return v, nil
 		}
 	}
 }
@@ -127,17 +157,16 @@ func (s *source) pass(n int64) error {
 	return nil
 }
 
-// copy takes n bytes and appends them.
-func (s *source) copy(to []byte, n int64) ([]byte, error) {
-	for n > 0 {
-		b, err := s.next(n)
+// read takes as many bytes as there is room for.
+func (s *source) read(to []byte) error {
+	for len(to) > 0 {
+		b, err := s.next(int64(len(to)))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		to = append(to, b...)
-		n -= int64(len(b))
+		to = to[copy(to, b):]
 	}
-	return to, nil
+	return nil
 }
 
 // skip leaves n bytes out, which need not be read. It must not be called while

@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/linmem"
 )
 
 // The memory limit of the container covers this process as a whole: the engine,
@@ -23,6 +23,8 @@ const (
 	// codeExpansion is how much larger generated code is than the module's, at
 	// most, in measurements of a dozen programs.
 	codeExpansion = 5
+	// smallHeap is a Go heap in bytes of which not much can be garbage.
+	smallHeap = 16 << 20
 )
 
 // setLoadLimits turns the garbage collector off for loading a module with code
@@ -45,14 +47,24 @@ func setCompileLimits(limit int64) {
 	}
 }
 
+// usage is what is known of the memory that a loaded module takes.
+type usage struct {
+	// image is the guest's memory, if it has its data already.
+	image *linmem.Image
+	// code is about the size of machine code in memory of this process's own,
+	// in bytes.
+	code int64
+}
+
 // budgetMemory returns the allocator of the guest's memory. It fails if the
 // limit cannot hold even what the memory has at the start.
-func budgetMemory(limit int64, outline *wasmbin.Module) (*linmem.Allocator, error) {
+func budgetMemory(limit int64, outline *wasmbin.Module, u usage) (*linmem.Allocator, error) {
+	tidyHeap()
 	if limit <= 0 {
-		return linmem.Unlimited(), nil
+		debug.SetMemoryLimit(math.MaxInt64)
+		return u.allocator(linmem.Unlimited()), nil
 	}
-	debug.FreeOSMemory()
-	used := usedMemory(outline)
+	used := u.used()
 	reserve := max(margin, limit/marginShare)
 	budget := max(limit-used-reserve, 0)
 	least := int64(min(outline.MemoryPages*wasmbin.PageSize, math.MaxInt64))
@@ -61,15 +73,35 @@ func budgetMemory(limit int64, outline *wasmbin.Module) (*linmem.Allocator, erro
 	}
 	// The Go heap has a part of the reserve to grow; beyond, it collects garbage.
 	debug.SetMemoryLimit(goMemory() + reserve/2)
-	return linmem.Limited(budget), nil
+	return u.allocator(linmem.Limited(budget)), nil
 }
 
-// usedMemory returns the bytes that this process takes of the container's limit.
-func usedMemory(outline *wasmbin.Module) int64 {
-	if anonymous, ok := anonymousMemory(); ok {
-		return anonymous
+func (u usage) allocator(a *linmem.Allocator) *linmem.Allocator {
+	if u.image != nil {
+		a.Use(u.image)
 	}
-	return goMemory() + int64(outline.CodeSize)*codeExpansion
+	return a
+}
+
+// used returns the bytes that this process takes of the container's limit, apart
+// from the guest's memory. Code that is shared is a file's, and not counted.
+func (u usage) used() int64 {
+	anonymous, ok := anonymousMemory()
+	if !ok {
+		return goMemory() + u.code
+	}
+	if u.image != nil {
+		anonymous -= u.image.Filled()
+	}
+	return max(anonymous, 0)
+}
+
+// tidyHeap gives the heap back to the kernel as far as it is not needed any more,
+// which takes milliseconds, if that may be worth it.
+func tidyHeap() {
+	if goMemory() > smallHeap {
+		debug.FreeOSMemory()
+	}
 }
 
 // anonymousMemory asks the kernel for the resident pages that are not a file's:

@@ -9,8 +9,8 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/linmem"
 )
 
 // guest is a module that is ready to run.

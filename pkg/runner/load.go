@@ -29,6 +29,9 @@ type loader struct {
 	// They are for code from the cache.
 	module  func() (*engine.Module, error)
 	runtime func() (*engine.Runtime, error)
+	// outline of the module and use of memory are known when it is loaded.
+	outline *wasmbin.Module
+	usage   usage
 }
 
 // loadGuest loads the module, with the code that the shim sends or without, and
@@ -66,11 +69,10 @@ func (l *loader) load(ctx context.Context) error {
 			return err
 		}
 		begin := time.Now()
-		var outline *wasmbin.Module
 		if order == job.Code && l.canCompile {
-			outline, err = l.loadCode(ctx, file)
+			err = l.loadCode(ctx, file)
 		} else {
-			outline, err = l.compile(ctx, order, file)
+			err = l.compile(ctx, order, file)
 		}
 		var stale *engine.StaleError
 		if errors.As(err, &stale) {
@@ -82,58 +84,60 @@ func (l *loader) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, outline); err != nil {
+		debug.SetGCPercent(100)
+		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage); err != nil {
 			return err
 		}
-		debug.SetGCPercent(100)
 		return l.control.Report(job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(begin)) / float64(time.Millisecond)})
 	}
 }
 
 // loadCode takes code from an entry of the cache, which it closes.
-func (l *loader) loadCode(ctx context.Context, file *os.File) (*wasmbin.Module, error) {
+func (l *loader) loadCode(ctx context.Context, file *os.File) error {
 	entry, err := engine.OpenEntry(file, l.job.PrivateCode)
 	file.Close()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer entry.Close()
 	module, err := l.module()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.guest.runtime, err = l.runtime()
 	if errors.Is(err, engine.ErrInternals) {
 		err = &engine.StaleError{Reason: err.Error()}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := entry.Check(module); err != nil {
 		// The file stays open, and may not be the one any more that it was.
+		module.Free()
 		l.module = func() (*engine.Module, error) { return engine.ReadModule(l.file, l.job.Module) }
-		return nil, err
+		return err
 	}
 	l.closeFile() // before anything of the module is looked at
-	outline, err := module.Outline()
-	if err != nil {
-		return nil, err
+	if l.outline, err = module.Outline(); err != nil {
+		return err
 	}
-	if err := l.check(outline); err != nil {
-		return nil, err
+	if err := l.check(); err != nil {
+		return err
 	}
 	l.runtime = func() (*engine.Runtime, error) { return engine.NewLoader(ctx) } // in case of another attempt
 	l.guest.compiled, err = l.guest.runtime.Load(ctx, module, entry)
-	l.guest.use = job.CodePrivate
-	if entry.Shared() {
-		l.guest.use = job.CodeShared
+	l.usage.image = module.Image()
+	l.guest.use = job.CodeShared
+	if !entry.Shared() {
+		l.guest.use = job.CodePrivate
+		l.usage.code = entry.CodeSize()
 	}
-	return outline, err
+	return err
 }
 
 // compile does without code from elsewhere. file is the module, or nil if the
 // runner's own descriptor is to be used, or something that is of no use here.
-func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) (*wasmbin.Module, error) {
+func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) error {
 	switch {
 	case order == job.Code:
 		file.Close()
@@ -144,7 +148,7 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) (*
 	data, err := engine.ReadFile(l.file, l.job.Module)
 	l.closeFile()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// wazero keeps copies of what it needs.
 	defer engine.Free(data)
@@ -157,28 +161,28 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) (*
 		l.guest.use = job.CodeNone
 	}
 	if l.guest.runtime, err = newRuntime(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	outline, err := engine.ParseOutline(data, l.job.Module)
-	if err != nil {
-		return nil, err
+	if l.outline, err = engine.ParseOutline(data, l.job.Module); err != nil {
+		return err
 	}
-	if err := l.check(outline); err != nil {
-		return nil, err
+	if err := l.check(); err != nil {
+		return err
 	}
-	l.guest.compiled, err = l.guest.runtime.CompileHere(ctx, data, l.job.Module, outline, workers(l.job.MemoryLimit))
-	return outline, err
+	l.usage.code = int64(l.outline.CodeSize) * codeExpansion
+	l.guest.compiled, err = l.guest.runtime.CompileHere(ctx, data, l.job.Module, l.outline, workers(l.job.MemoryLimit))
+	return err
 }
 
 // check refuses what cannot run before time is spent on it.
-func (l *loader) check(outline *wasmbin.Module) error {
-	if err := l.guest.runtime.CheckImports(outline, l.job.Module); err != nil {
+func (l *loader) check() error {
+	if err := l.guest.runtime.CheckImports(l.outline, l.job.Module); err != nil {
 		return err
 	}
-	if err := checkExport(outline, l.job.Export); err != nil {
+	if err := checkExport(l.outline, l.job.Export); err != nil {
 		return fmt.Errorf("module %q %w", l.job.Module, err)
 	}
-	l.guest.initialize = l.job.Export != startExport && callable(outline, initializeExport)
+	l.guest.initialize = l.job.Export != startExport && callable(l.outline, initializeExport)
 	return nil
 }
 

@@ -57,7 +57,6 @@ func run(control *orders) (status int) {
 	if err != nil {
 		return refuse(control, err)
 	}
-	debug.FreeOSMemory()
 	if err := control.waitGo(); err != nil {
 		if !errors.Is(err, io.EOF) {
 			return refuse(control, err)

@@ -22,6 +22,7 @@ type Allocator struct {
 	budget  atomic.Int64
 	limited bool
 	refused atomic.Bool
+	image   atomic.Pointer[Image]
 }
 
 var _ experimental.MemoryAllocator = (*Allocator)(nil)
@@ -44,10 +45,19 @@ func (a *Allocator) Refused() bool {
 	return a.refused.Load()
 }
 
+// Use makes an image the content of the first memory that is allocated. It is
+// the allocator's from then on.
+func (a *Allocator) Use(i *Image) { a.image.Store(i) }
+
 // Allocate implements the method of wazero's MemoryAllocator. The memory's
 // address never changes, so that it may be shared.
 func (a *Allocator) Allocate(_, limit uint64) experimental.LinearMemory {
-	return &memory{owner: a, limit: limit}
+	m := &memory{owner: a, limit: limit}
+	if i := a.image.Swap(nil); i != nil {
+		m.region = i.region
+		m.limit = min(limit, uint64(len(i.region)))
+	}
+	return m
 }
 
 // take reserves bytes of the budget.
@@ -95,19 +105,20 @@ func (m *memory) Reallocate(size uint64) []byte {
 	return m.region[:m.size:m.size]
 }
 
-// reserve takes the address space without any memory. MAP_NORESERVE keeps it out
-// of the kernel's overcommit accounting.
 func (m *memory) reserve() bool {
 	if m.limit == 0 {
 		m.region = []byte{}
 		return true
 	}
-	region, err := unix.Mmap(-1, 0, int(m.limit), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
-	if err != nil {
-		return false
-	}
+	region, err := reserve(m.limit)
 	m.region = region
-	return true
+	return err == nil
+}
+
+// reserve takes the address space without any memory. MAP_NORESERVE keeps it out
+// of the kernel's overcommit accounting.
+func reserve(limit uint64) ([]byte, error) {
+	return unix.Mmap(-1, 0, int(limit), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 }
 
 func (m *memory) grow(size uint64) bool {
