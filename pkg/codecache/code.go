@@ -57,8 +57,15 @@ func (c *Cache) release(used *code) {
 	}
 	c.mu.Unlock()
 	if last {
-		used.file.Close()
+		closeUnlocked(used.file)
 	}
+}
+
+// closeUnlocked closes a file and gives up its lock. Closing alone is not enough:
+// a child that is being forked has the descriptor until it executes.
+func closeUnlocked(f *os.File) {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	f.Close()
 }
 
 // open returns a descriptor of its own for somebody who is not trusted.

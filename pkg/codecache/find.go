@@ -156,7 +156,7 @@ func (c *Cache) lookup(r *request) (*code, error) {
 	}
 	h, err := r.check(f)
 	if err != nil {
-		f.Close()
+		closeUnlocked(f)
 		return nil, err
 	}
 	found := &code{file: f, key: r.key, header: h, exposed: r.dir.tree < 0, refs: 1}

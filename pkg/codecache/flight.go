@@ -37,19 +37,20 @@ func (r *result) followed(spent time.Duration) {
 }
 
 // join takes over r.
-func (c *Cache) join(r *request) (_ *flight, led bool) {
+func (c *Cache) join(r *request) (f *flight, led bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := c.flights[r.key]
+	f = c.flights[r.key]
 	if f == nil {
-		f = &flight{cache: c, done: make(chan struct{})}
+		f, led = &flight{cache: c, done: make(chan struct{})}, true
 		c.flights[r.key] = f
-		led = true
+	}
+	f.waiters++
+	c.mu.Unlock()
+	if led {
 		go f.run(r)
 	} else {
 		r.close()
 	}
-	f.waiters++
 	return f, led
 }
 
@@ -59,15 +60,16 @@ func (f *flight) run(r *request) {
 	c.mu.Lock()
 	f.result, f.err, f.finished = res, err, true
 	delete(c.flights, r.key)
-	if err == nil {
-		res.code.refs += f.waiters
+	unwanted := err == nil && f.waiters == 0
+	if err == nil && !unwanted {
+		res.code.refs += f.waiters - 1 // one is there
 	}
 	c.mu.Unlock()
-	close(f.done)
-	if err == nil {
-		c.release(res.code) // our own
+	if unwanted {
+		c.release(res.code)
 	}
 	r.close()
+	close(f.done)
 }
 
 // abandoned tells that nobody waits any more.

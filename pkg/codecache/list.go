@@ -90,7 +90,7 @@ func (d *dir) describe(f file) (Entry, bool) {
 		e.Problem = err.Error()
 		return e, true
 	}
-	defer opened.Close()
+	defer closeUnlocked(opened)
 	e.InUse = !lockExclusive(opened)
 	h, err := entry.ReadHeader(opened)
 	if err == nil {

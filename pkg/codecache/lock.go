@@ -49,7 +49,7 @@ func (d *dir) lock(key entry.Digest) (*keyLock, error) {
 		err = l.readNote()
 	}
 	if err != nil {
-		l.file.Close()
+		closeUnlocked(l.file)
 		return nil, err
 	}
 	return l, nil
@@ -101,7 +101,7 @@ func (l *keyLock) readNote() error {
 // release gives the lock up, if it is ours. Those who wait get err if it is one
 // for all of them.
 func (l *keyLock) release(err error) {
-	defer l.file.Close()
+	defer closeUnlocked(l.file)
 	if l.lost || unix.Unlinkat(l.dir.locks, l.name, 0) != nil {
 		return
 	}

@@ -26,6 +26,9 @@ type answer struct {
 	Wait    time.Duration
 }
 
+// helperCompiles is how long a helper's compiler takes.
+const helperCompiles = 300 * time.Millisecond
+
 // helper is the main function of a process that stands for another shim. It
 // works on the directory and the module in its environment, and counts compiles by
 // a line each in a file.
@@ -44,7 +47,7 @@ func helper(role string) int {
 		}
 		fmt.Fprintln(count, os.Getpid())
 		count.Close()
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(helperCompiles)
 		switch role {
 		case "refuse":
 			return nil, &Refused{Reason: "refused by " + fmt.Sprint(os.Getpid())}

@@ -90,7 +90,7 @@ func (d *dir) cleanLock(name string) bool {
 		return false
 	}
 	l := &keyLock{dir: d, name: name, file: os.NewFile(uintptr(fd), name)}
-	defer l.file.Close()
+	defer closeUnlocked(l.file)
 	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
 	}
@@ -121,8 +121,8 @@ type Verified struct {
 	Intact int
 	// Unknown counts those of other formats, which another shim may verify.
 	Unknown int
-	// Removed are the others; Problem says why. One that nobody can remove is an
-	// error besides.
+	// Removed are the others; Problem says why. There is an error besides if one
+	// could not be removed.
 	Removed []Entry
 }
 
@@ -171,7 +171,7 @@ func (d *dir) verify(key entry.Digest) (problem string, gone bool) {
 	if err != nil {
 		return err.Error(), false
 	}
-	defer f.Close()
+	defer closeUnlocked(f)
 	h, err := entry.VerifyAny(f)
 	if err == nil {
 		err = checkPlace(key, h, h.Size())

@@ -101,7 +101,7 @@ func (d *dir) put(compiled *code, maxSize int64) (_ *code, err error) {
 		w.Close()
 		if err != nil {
 			_ = unix.Unlinkat(d.entries, name, 0)
-			f.Close()
+			closeUnlocked(f)
 			err = fmt.Errorf("write to %s: %w", d.path, err)
 		}
 	}()
@@ -194,7 +194,7 @@ func (d *dir) dropUnused(name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer f.Close()
+	defer closeUnlocked(f)
 	if !lockExclusive(f) || !d.isNamed(name, int(f.Fd())) {
 		return false, nil
 	}
