@@ -87,7 +87,8 @@ const (
 
 // Cache is safe for concurrent use.
 type Cache struct {
-	config Config
+	config     Config
+	settleTime time.Duration // see the constant
 
 	mu      sync.Mutex
 	flights map[entry.Digest]*flight // by key
@@ -104,7 +105,7 @@ func New(c Config) *Cache {
 		c.MaxSize = DefaultMaxSize
 	}
 	return &Cache{
-		config: c, flights: map[entry.Digest]*flight{}, stored: map[entry.Digest]*code{}, warned: map[string]bool{},
+		config: c, settleTime: settleTime, flights: map[entry.Digest]*flight{}, stored: map[entry.Digest]*code{}, warned: map[string]bool{},
 	}
 }
 

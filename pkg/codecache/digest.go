@@ -17,10 +17,10 @@ import (
 const (
 	// mostHints bounds the number of files whose digests are remembered.
 	mostHints = 4096
-	// settled is how long a file must have been unchanged for its digest to be
+	// settleTime is how long a file must have been unchanged for its digest to be
 	// remembered: for as long as the clock of a file system may stand still, a
 	// change does not show.
-	settled = 2 * time.Second
+	settleTime = 2 * time.Second
 	// hashBuffer in bytes.
 	hashBuffer = 128 << 10
 )
@@ -73,8 +73,10 @@ func (id identity) check(m Module) error {
 	return err
 }
 
-// isSettled tells whether a later change would change the identity.
-func (id identity) isSettled(now time.Time) bool { return now.Sub(id.changed) > settled }
+// isSettled tells whether a change from now on would change the identity.
+func (id identity) isSettled(now time.Time, after time.Duration) bool {
+	return now.Sub(id.changed) > after
+}
 
 // digest returns the one that is given with the module, the one that is
 // remembered for the file, or that of its content.
@@ -123,7 +125,7 @@ func (c *Cache) hash(d *dir, m Module, id identity) (entry.Digest, error) {
 		return entry.Digest{}, err
 	}
 	digest := entry.Digest(sum.Sum(nil))
-	if id.isSettled(begin) {
+	if id.isSettled(begin, c.settleTime) {
 		d.remember(id, digest)
 	}
 	return digest, nil

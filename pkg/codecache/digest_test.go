@@ -29,11 +29,13 @@ func (f *fixture) hints(t testing.TB) map[string]string {
 	return found
 }
 
-// oldModule waits until a new file is old enough for its digest to be remembered.
-func oldModule(t *testing.T, content string) Module {
+// oldModule waits until a new file is old enough for its digest to be remembered
+// by a cache that is not as patient as others.
+func (f *fixture) oldModule(t *testing.T, content string) Module {
 	t.Helper()
+	f.settleTime = 50 * time.Millisecond
 	m := moduleOf(t, content)
-	time.Sleep(settled + 50*time.Millisecond)
+	time.Sleep(2 * f.settleTime)
 	return m
 }
 
@@ -42,7 +44,7 @@ func digestOf(content string) entry.Digest { return sha256.Sum256([]byte(content
 func TestDigestsOfUnchangedFilesAreRemembered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	m := oldModule(t, "module")
+	m := f.oldModule(t, "module")
 	f.expect(t, m, Compiled, 1)
 	id, err := identify(m)
 	check(t, err)
@@ -75,10 +77,10 @@ func TestDigestsOfFilesFromTheFutureAreNotRemembered(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for at, want := range map[time.Time]bool{
-		now.Add(-time.Hour): true, now.Add(-settled - time.Second): true,
-		now.Add(-settled / 2): false, now: false, now.Add(time.Hour): false,
+		now.Add(-time.Hour): true, now.Add(-settleTime - time.Second): true,
+		now.Add(-settleTime / 2): false, now: false, now.Add(time.Hour): false,
 	} {
-		if got := (identity{changed: at}).isSettled(now); got != want {
+		if got := (identity{changed: at}).isSettled(now, settleTime); got != want {
 			t.Errorf("changed %v ago: %v", now.Sub(at), got)
 		}
 	}
@@ -86,9 +88,6 @@ func TestDigestsOfFilesFromTheFutureAreNotRemembered(t *testing.T) {
 
 func TestWhatIsInAHintsPlaceIsNoHint(t *testing.T) {
 	t.Parallel()
-	m := oldModule(t, "module")
-	id, err := identify(m)
-	check(t, err)
 	for name, spoil := range map[string]func(path string) error{
 		"a file":      func(path string) error { return os.WriteFile(path, []byte(digestOf("other").String()), 0o600) },
 		"a directory": func(path string) error { return os.MkdirAll(path+"/x/y", 0o700) },
@@ -99,6 +98,9 @@ func TestWhatIsInAHintsPlaceIsNoHint(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			f.expect(t, moduleOf(t, "x"), Compiled, 1) // makes the directories
+			m := f.oldModule(t, "module")
+			id, err := identify(m)
+			check(t, err)
 			path := filepath.Join(f.dir, "digests", id.name)
 			check(t, spoil(path))
 			f.expect(t, m, Compiled, 2)
@@ -112,7 +114,7 @@ func TestWhatIsInAHintsPlaceIsNoHint(t *testing.T) {
 func TestReplacedFileHasAnotherDigest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	m := oldModule(t, "module")
+	m := f.oldModule(t, "module")
 	path := m.File.Name()
 	f.expect(t, m, Compiled, 1)
 	info, err := os.Stat(path)

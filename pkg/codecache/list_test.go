@@ -161,7 +161,7 @@ func TestPruneRemovesWhatIsOfNoUse(t *testing.T) {
 		t.Errorf("without a directory: %+v, %v", p, err)
 	}
 	closeAll(f.store(t, 3))
-	m := oldModule(t, damagedModule)
+	m := f.oldModule(t, damagedModule)
 	f.expect(t, m, Compiled, 4).Close()
 	if n := len(f.hints(t)); n != 1 {
 		t.Fatalf("%d hints", n)
@@ -209,7 +209,7 @@ func TestPruneLeavesLocksThatAreHeld(t *testing.T) {
 func TestPruneKeepsHintsThatAreGood(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.expect(t, oldModule(t, "module"), Compiled, 1)
+	f.expect(t, f.oldModule(t, "module"), Compiled, 1)
 	if p, err := f.Prune(1 << 30); err != nil || p.Hints != 0 || len(f.hints(t)) != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}

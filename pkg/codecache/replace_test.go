@@ -17,7 +17,7 @@ func TestReplaceAfterAWrongHint(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	other := f.expect(t, moduleOf(t, "mODULE"), Compiled, 1)
-	m := oldModule(t, "module")
+	m := f.oldModule(t, "module")
 	id, err := identify(m)
 	check(t, err)
 	path := filepath.Join(f.dir, "digests", id.name)

@@ -177,14 +177,6 @@ func (d *dir) dropDirectory(name string) error {
 	return os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", d.entries, trash))
 }
 
-// dropFile removes an entry if it still is the file f.
-func (d *dir) dropFile(name string, f *os.File) error {
-	if !d.isNamed(name, int(f.Fd())) {
-		return nil
-	}
-	return d.drop(name)
-}
-
 // dropUnused removes a regular file unless it is in use.
 func (d *dir) dropUnused(name string) (bool, error) {
 	f, err := d.openFile(name)
