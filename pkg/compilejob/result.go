@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
 // Kind is how a compilation ended.
@@ -112,7 +112,7 @@ func (r *Reader) Result(max int64) (Result, error) {
 	if err := result.check(max); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrNonsense, err)
 	}
-	result.Message = printable(cut(result.Message))
+	result.Message = printable.Text(cut(result.Message))
 	return result, nil
 }
 
@@ -153,15 +153,4 @@ func cut(s string) string {
 		end--
 	}
 	return s[:end] + mark
-}
-
-// printable keeps a hostile compiler from writing escape sequences into logs and
-// terminals, or letting text run backwards there.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"syscall"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
 // Conn is a connected unix stream socket: a *net.UnixConn, or an *os.File.
@@ -119,7 +120,7 @@ func (c *Control) ReadReport() (Report, error) {
 	if err := r.check(); err != nil {
 		return Report{}, err
 	}
-	r.Message = printable(r.Message)
+	r.Message = printable.Text(r.Message)
 	return r, nil
 }
 
@@ -140,15 +141,4 @@ func (r *Report) check() error {
 		return fmt.Errorf("%w: an impossible duration", ErrNonsense)
 	}
 	return nil
-}
-
-// printable keeps a hostile runner from writing escape sequences into logs and
-// terminals.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, s)
 }

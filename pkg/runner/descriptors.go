@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
@@ -35,25 +35,7 @@ func tidyDescriptors() error {
 	for fd := job.FDControl; fd <= job.FDModule; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	return closeInherited()
-}
-
-// closeInherited closes whatever else came through exec. The Go runtime opens
-// descriptors of its own (epoll, eventfd) with the close-on-exec flag, which
-// inherited ones cannot have.
-func closeInherited() error {
-	// Those of the Go runtime have low numbers: it has just started.
-	const look = 256
-	for fd := firstOther; fd < look; fd++ {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err == nil && flags&unix.FD_CLOEXEC == 0 {
-			_ = unix.Close(fd)
-		}
-	}
-	if err := unix.CloseRange(look, math.MaxUint32, 0); err != nil && !errors.Is(err, unix.ENOSYS) {
-		return fmt.Errorf("close inherited descriptors: %w", err)
-	}
-	return nil
+	return inherited.Close(firstOther)
 }
 
 // readJob reads what to run and closes the descriptor.

@@ -5,7 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
 // mostSaid is how much is kept of what a compiler writes to stderr, in bytes: the
@@ -64,12 +65,7 @@ func (s *stderr) close() {
 func (s *stderr) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(s.kept), "?")))
+	return strings.TrimSpace(printable.Text(string(s.kept)))
 }
 
 // excerpt ends a sentence.

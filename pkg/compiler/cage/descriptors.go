@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
 )
 
 // firstOther is the first descriptor that a compiler does not expect.
@@ -57,19 +57,7 @@ func tidyDescriptors() error {
 			return fmt.Errorf("close descriptor %d: %w", fd, err)
 		}
 	}
-	// The Go runtime opens descriptors of its own with the close-on-exec flag,
-	// which inherited ones cannot have. They have low numbers: it has just started.
-	const look = 256
-	for fd := firstOther; fd < look; fd++ {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err == nil && flags&unix.FD_CLOEXEC == 0 {
-			_ = unix.Close(fd)
-		}
-	}
-	if err := unix.CloseRange(look, math.MaxUint32, 0); err != nil && !errors.Is(err, unix.ENOSYS) {
-		return fmt.Errorf("close inherited descriptors: %w", err)
-	}
-	return nil
+	return inherited.Close(firstOther)
 }
 
 // readJob waits until the shim has done what it has to, and closes the pipe.
