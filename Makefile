@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-shimtest test-containerd test-docker figures lint clean
+.PHONY: help build install tools demo test test-unit test-shimtest test-containerd test-cache test-docker figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-shimtest test-containerd test-docker; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-shimtest test-containerd test-cache test-docker; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -42,6 +42,9 @@ test-shimtest: build ## containerd's conformance suite for shims, with a native 
 
 test-containerd: build ## containerd 1.6 to 2.4
 	$(call suite,containerd,cd test/integration && $(GO) test -count=1 -p 1 -timeout 30m ./containerd ./shim ./faults)
+
+test-cache: build ## compiled code: what is compiled when and where, damage, bounds, commands
+	$(call suite,cache,cd test/integration && $(GO) test -count=1 -p 1 -timeout 30m ./compiled ./cache)
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)

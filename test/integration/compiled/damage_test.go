@@ -33,6 +33,9 @@ func TestWhateverIsInTheCacheTheModuleRuns(t *testing.T) {
 		}
 	}
 	elsewhere := t.TempDir()
+	c := testenv.StartContainerd(t, testenv.Newest)
+	img := module("hello", testenv.Example(t, "hello-c"))
+	c.Import(t, img)
 	for name, tc := range map[string]struct {
 		damage func(t *testing.T, entry string)
 		want   string // outcome of the next start; "repaired" if empty
@@ -64,51 +67,62 @@ func TestWhateverIsInTheCacheTheModuleRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := testenv.StartContainerd(t, testenv.Newest)
-			img := module("hello", testenv.Example(t, "hello-c"))
-			c.Import(t, img)
-			runs(t, c, img, "first", "compiled")
-			tc.damage(t, entry(t, c))
+			hello := user{c, img, t.TempDir()}
+			must(t, os.Chmod(hello.cache, 0o700))
+			hello.runs(t, "first", "compiled")
+			tc.damage(t, entry(t, hello.cache))
 			want := tc.want
 			if want == "" {
 				want = "repaired"
 			}
-			runs(t, c, img, "second", want)
-			runs(t, c, img, "third", "hit")
-			entry(t, c)
+			hello.runs(t, "second", want)
+			hello.runs(t, "third", "hit")
+			entry(t, hello.cache)
 		})
 	}
 }
 
+// user is an image of the C example with a cache of its own.
+type user struct {
+	c     *testenv.Containerd
+	img   testenv.Image
+	cache string
+}
+
 // runs the C example and checks what it says and how its code came about.
-func runs(t *testing.T, c *testenv.Containerd, img testenv.Image, id, outcome string) {
+func (u user) runs(t *testing.T, run, outcome string) {
 	t.Helper()
-	k := c.Run(t, testenv.Spec{ID: id, Image: img})
+	id := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, t.Name()) + "-" + run
+	k := u.c.Run(t, testenv.Spec{ID: id, Image: u.img, RuntimeOptions: options(fmt.Sprintf("cache_dir = %q", u.cache))})
 	if status := k.Finish(t); status != 0 || !strings.Contains(k.Stdout.String(), "Hello") {
-		t.Errorf("%s: status %d, output %q, errors %q", id, status, k.Stdout.String(), k.Stderr.String())
+		t.Errorf("%s: status %d, output %q, errors %q", run, status, k.Stdout.String(), k.Stderr.String())
 	}
-	if s := started(t, c, id); s["outcome"] != outcome {
-		t.Errorf("%s: the outcome is %v, want %s", id, s, outcome)
+	if s := started(t, u.c, id); s["outcome"] != outcome {
+		t.Errorf("%s: the outcome is %v, want %s", run, s, outcome)
 	}
 }
 
 // TestAnotherModulesCodeIsNotExecuted puts the entry of one module in the place of
 // another one's.
 func TestAnotherModulesCodeIsNotExecuted(t *testing.T) {
-	t.Parallel()
 	c := testenv.StartContainerd(t, testenv.Newest)
-	img := module("hello", testenv.Example(t, "hello-c"))
-	c.Import(t, img)
-	runs(t, c, img, "first", "compiled")
-	hello := entry(t, c)
+	hello := user{c, module("hello", testenv.Example(t, "hello-c")), c.CacheDir()}
+	c.Import(t, hello.img)
+	hello.runs(t, "first", "compiled")
+	its := entry(t, hello.cache)
 	c.Run(t, testenv.Spec{ID: "other", Image: tiny(t, c)})
-	for _, other := range entries(t, c) {
-		if other != hello {
-			must(t, os.Rename(other, hello))
+	for _, other := range entries(t, hello.cache) {
+		if other != its {
+			must(t, os.Rename(other, its))
 		}
 	}
-	runs(t, c, img, "second", "repaired")
-	runs(t, c, img, "third", "hit")
+	hello.runs(t, "second", "repaired")
+	hello.runs(t, "third", "hit")
 }
 
 // TestWithoutCacheModulesRun takes the cache's directory away in several ways.
@@ -128,13 +142,12 @@ func TestWithoutCacheModulesRun(t *testing.T) {
 		}, "read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			c := testenv.StartContainerd(t, testenv.Newest)
 			tc.prepare(t, c.CacheDir())
-			img := module("hello", testenv.Example(t, "hello-c"))
-			c.Import(t, img)
-			for _, id := range []string{"first", "second"} {
-				runs(t, c, img, id, "bypassed")
+			hello := user{c, module("hello", testenv.Example(t, "hello-c")), c.CacheDir()}
+			c.Import(t, hello.img)
+			for _, run := range []string{"first", "second"} {
+				hello.runs(t, run, "bypassed")
 			}
 			// One line for each shim, and each of these has one container.
 			const line = "running without the code cache"
@@ -158,7 +171,6 @@ func mountTmpfs(t *testing.T, dir, data string) {
 // TestDeadShimsLeaveNothing kills shims while they compile; the next container
 // compiles, and no temporary file, lock or compiler is left.
 func TestDeadShimsLeaveNothing(t *testing.T) {
-	t.Parallel()
 	c := testenv.StartContainerd(t, testenv.Newest)
 	img := module("python", cpython(t))
 	c.Import(t, img)
@@ -190,7 +202,7 @@ func TestDeadShimsLeaveNothing(t *testing.T) {
 	if s := started(t, c, "c"); s["outcome"] != "compiled" {
 		t.Errorf("outcome %v", s)
 	}
-	entry(t, c)
+	entry(t, c.CacheDir())
 	if locks, err := os.ReadDir(c.CacheDir() + "/locks"); err != nil || len(locks) > 0 {
 		t.Errorf("locks: %v, %v", locks, err)
 	}

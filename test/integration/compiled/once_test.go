@@ -21,7 +21,6 @@ func TestContainersOfANewImageCompileItOnce(t *testing.T) {
 		"ten shims": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			c := testenv.StartContainerd(t, testenv.Newest)
 			img := guests.Multi(t, testenv.Wasm)
 			c.Import(t, img)
@@ -72,7 +71,6 @@ func tiny(t *testing.T, c *testenv.Containerd) testenv.Image {
 // TestExecUsesTheCache: what an exec runs is found there too, and an unchanged
 // module is not hashed again.
 func TestExecUsesTheCache(t *testing.T) {
-	t.Parallel()
 	var guests testenv.Guests
 	c := testenv.StartContainerd(t, testenv.Newest)
 	img := guests.Multi(t, testenv.Wasm)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/oci"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
@@ -87,10 +88,10 @@ func pod(id string) oci.SpecOpts {
 	return oci.WithAnnotations(map[string]string{"io.kubernetes.cri.sandbox-id": id})
 }
 
-// entries lists the files of compiled code.
-func entries(t *testing.T, c *testenv.Containerd) []string {
+// entries lists the files of compiled code in a cache.
+func entries(t *testing.T, dir string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(c.CacheDir(), "entries", "*"))
+	files, err := filepath.Glob(filepath.Join(dir, "entries", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,11 +99,16 @@ func entries(t *testing.T, c *testenv.Containerd) []string {
 }
 
 // entry is the only one.
-func entry(t *testing.T, c *testenv.Containerd) string {
+func entry(t *testing.T, dir string) string {
 	t.Helper()
-	all := entries(t, c)
+	all := entries(t, dir)
 	if len(all) != 1 {
 		t.Fatalf("the cache has %d entries: %q", len(all), all)
 	}
 	return all[0]
+}
+
+// mounted binds a directory into the container.
+func mounted(source, target string) oci.SpecOpts {
+	return oci.WithMounts([]specs.Mount{{Type: "bind", Source: source, Destination: target, Options: []string{"rbind", "rw"}}})
 }
