@@ -55,8 +55,8 @@ type Config struct {
 // Compiler compiles the module m, whose sha256 is d, and returns a memfd, sealed
 // against every change, that holds a complete entry. The cache closes it.
 //
-// A *Refused or *Unavailable error is given to all who wait for this module. After
-// any other, which may be an accident, the next of them tries.
+// A *Refused error, or one that wraps ErrLimit, is given to all who wait for this
+// module. After any other, which may be an accident, the next of them tries.
 //
 // ctx is never cancelled: others may wait for the result. A Compiler bounds its
 // own time. It must not rely on the offset of m.File nor move it.

@@ -13,8 +13,8 @@ import (
 const mostAttempts = 3
 
 // Get returns the module's compiled code, from the cache or from the compiler.
-// The error is *Refused, *Unavailable, what else befell the compiler, or that the
-// module cannot be read. Whatever is wrong with the cache itself is no error.
+// The error is what the compiler said, *Refused above all, or that the module cannot
+// be read. Whatever is wrong with the cache itself is no error.
 //
 // The end of ctx ends the wait, but not the compiler: others may be waiting
 // for it too, and the next Get will find its result.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -125,7 +126,7 @@ func failing(err error) func(*Config) {
 
 func TestRefusalIsTheError(t *testing.T) {
 	t.Parallel()
-	for _, want := range []error{&Refused{Reason: "it is no module"}, &Unavailable{Reason: "no compiler"}, errors.New("killed")} {
+	for _, want := range []error{&Refused{Reason: "it is no module"}, fmt.Errorf("too large: %w", ErrLimit), errors.New("killed")} {
 		f := newFixture(t, failing(want))
 		m := moduleOf(t, "module")
 		for n := int64(1); n <= 2; n++ { // the second one is not told about the first
@@ -140,28 +141,53 @@ func TestRefusalIsTheError(t *testing.T) {
 
 func TestRefusalIsRememberedForThoseWhoWait(t *testing.T) {
 	t.Parallel()
-	begin := make(chan struct{})
-	f := newFixture(t, func(c *Config) {
-		c.Compile = func(context.Context, Module, entry.Digest) (*os.File, error) {
-			<-begin
-			return nil, &Refused{Reason: "it is no module"}
-		}
-	})
-	m := moduleOf(t, "module")
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			var refused *Refused
-			if _, err := f.Get(t.Context(), m); !errors.As(err, &refused) {
-				t.Errorf("got %v", err)
+	for _, refusal := range []error{&Refused{Reason: "it is no module"}, fmt.Errorf("too large: %w", ErrLimit)} {
+		begin := make(chan struct{})
+		f := newFixture(t, func(c *Config) {
+			c.Compile = func(context.Context, Module, entry.Digest) (*os.File, error) {
+				<-begin
+				return nil, refusal
 			}
 		})
+		m := moduleOf(t, "module")
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if _, err := f.Get(t.Context(), m); !errors.Is(err, refusal) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		eventually(t, "ten wait", func() bool { return f.waiting() == 10 })
+		close(begin)
+		wg.Wait()
+		if n := f.compiled.Load(); n != 1 {
+			t.Errorf("%d compiles", n)
+		}
 	}
-	eventually(t, "ten wait", func() bool { return f.waiting() == 10 })
-	close(begin)
-	wg.Wait()
-	if n := f.compiled.Load(); n != 1 {
-		t.Errorf("%d compiles", n)
+}
+
+func TestNotesKeepTheKindOfAnError(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ö", maxNote)
+	for _, reason := range []string{"", "a reason", long} {
+		var refused *Refused
+		if err := fromNote(noteOf(&Refused{Reason: reason})); !errors.As(err, &refused) || !strings.HasPrefix(reason, err.Error()) {
+			t.Errorf("refused became %v", err)
+		}
+		limit := fmt.Errorf("%s%w", reason, ErrLimit)
+		if err := fromNote(noteOf(limit)); !errors.Is(err, ErrLimit) || !strings.HasPrefix(limit.Error(), err.Error()) {
+			t.Errorf("limit became %v", err)
+		}
+	}
+	if err := fromNote(noteOf(errUnstored)); err != errUnstored {
+		t.Errorf("unstored became %v", err)
+	}
+	if err := fromNote(noteOf(errors.New("killed"))); err != nil {
+		t.Errorf("an accident became %v", err)
+	}
+	if n := len(noteOf(&Refused{Reason: long})); n > maxNote {
+		t.Errorf("a note of %d bytes", n)
 	}
 }
 

@@ -5,15 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
 )
-
-// maxNote bounds what is left for those who wait for a lock, in bytes.
-const maxNote = 4 << 10
 
 // keyLock is the right to compile for a key, on this node.
 //
@@ -31,7 +27,7 @@ type keyLock struct {
 }
 
 // lock waits for the lock of a key: as long as its holder lives. The error may
-// be what the holder left: *Refused, *Unavailable or errUnstored.
+// be what the holder left: *Refused, ErrLimit or errUnstored.
 func (d *dir) lock(key entry.Digest) (*keyLock, error) {
 	l := &keyLock{dir: d, name: key.String()}
 	fd, err := unix.Openat(d.locks, l.name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
@@ -70,32 +66,14 @@ func (l *keyLock) isRemoved() (bool, error) {
 	return !sameFile(&ours, &named), nil
 }
 
-// What a note begins with.
-const (
-	noteRefused     = 'r' // the reason follows
-	noteUnavailable = 'a' // the reason follows
-	noteUnstored    = 'u'
-)
-
-// errUnstored is the error of those who waited for code that could be compiled
-// but not stored. They need not wait for each other.
-var errUnstored = errors.New("the compiled code could not be stored")
-
 // readNote returns what the former holder left: an error, or nil if the work is
 // done.
 func (l *keyLock) readNote() error {
 	note, err := io.ReadAll(io.NewSectionReader(l.file, 0, maxNote))
-	if err != nil || len(note) == 0 {
+	if err != nil {
 		return nil
 	}
-	switch reason := strings.ToValidUTF8(string(note[1:]), ""); note[0] {
-	case noteRefused:
-		return &Refused{Reason: reason}
-	case noteUnavailable:
-		return &Unavailable{Reason: reason}
-	default:
-		return errUnstored
-	}
+	return fromNote(note)
 }
 
 // release gives the lock up, if it is ours. Those who wait get err if it is one
@@ -109,26 +87,8 @@ func (l *keyLock) release(err error) {
 	if note == nil {
 		return
 	}
-	if n, _ := l.file.WriteAt(note[:min(len(note), maxNote)], 0); n == 0 {
+	if n, _ := l.file.WriteAt(note, 0); n == 0 {
 		// A hole needs no room on a full disk. It reads as a note of no kind.
 		_ = l.file.Truncate(1)
 	}
 }
-
-func noteOf(err error) []byte {
-	var refused *Refused
-	var unavailable *Unavailable
-	switch {
-	case errors.As(err, &refused):
-		return append([]byte{noteRefused}, refused.Reason...)
-	case errors.As(err, &unavailable):
-		return append([]byte{noteUnavailable}, unavailable.Reason...)
-	case errors.Is(err, errUnstored):
-		return []byte{noteUnstored}
-	default:
-		return nil
-	}
-}
-
-// isForAll tells whether an error of the compiler is one for all who wait.
-func isForAll(err error) bool { return noteOf(err) != nil }

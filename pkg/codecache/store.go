@@ -18,13 +18,20 @@ import (
 // one. A file with such a name is locked by its writer.
 const temporary = "tmp-"
 
-// errNoFile is what is in an entry's place and no regular file.
-var errNoFile = errors.New("not a regular file in the place of a cache entry")
+// mostRaces bounds how often something is tried again because others were faster.
+const mostRaces = 20
+
+var (
+	// errNoFile is the error of what is in an entry's place and no regular file.
+	errNoFile = errors.New("not a regular file in the place of a cache entry")
+	// errNoLock is the error if files never are what they were a moment ago.
+	errNoLock = errors.New("files cannot be locked reliably")
+)
 
 // openEntry opens an entry and marks it as in use by a shared lock, which lasts
 // until it is closed. errors.Is(err, fs.ErrNotExist) holds if there is none.
 func (d *dir) openEntry(name string) (*os.File, error) {
-	for {
+	for range mostRaces {
 		var st unix.Stat_t
 		if err := unix.Fstatat(d.entries, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
@@ -36,16 +43,16 @@ func (d *dir) openEntry(name string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		// An entry that is being evicted is gone.
-		if !lockShared(f) {
+		if err := lockShared(f); err != nil {
 			f.Close()
-			return nil, &fs.PathError{Op: "lock", Path: name, Err: fs.ErrNotExist}
+			return nil, err
 		}
 		if d.isNamed(name, int(f.Fd())) {
 			return f, nil
 		}
-		f.Close() // it was replaced: look again
+		closeUnlocked(f) // it was replaced or removed: look again
 	}
+	return nil, errNoLock
 }
 
 // openFile opens a file for reading in the way in which it may be handed on.
@@ -68,16 +75,23 @@ func (d *dir) isNamed(name string, fd int) bool {
 }
 
 // lockShared waits only for those who look whether the file is in use, or are
-// about to remove it. Nobody may keep an entry from being used by holding an
-// exclusive lock.
-func lockShared(f *os.File) bool {
-	for range 100 {
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err == nil {
-			return true
+// about to remove it: an entry that is being evicted is gone. Nobody may keep an
+// entry from being used by holding an exclusive lock.
+func lockShared(f *os.File) error {
+	err := error(unix.EWOULDBLOCK)
+	for n := 0; n < 100 && errors.Is(err, unix.EWOULDBLOCK); n++ {
+		if n > 0 {
+			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(time.Millisecond)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	}
-	return false
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // touch makes an entry the one that was used last.
@@ -131,25 +145,41 @@ func cause(err error) error {
 
 // createTemporary returns a new file, open for writing as w and in use as f.
 func (d *dir) createTemporary() (name string, w, f *os.File, err error) {
-	for {
+	for range mostRaces {
 		name = temporary + rand.Text()
 		fd, err := unix.Openat(d.entries, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return "", nil, nil, err
 		}
 		w = os.NewFile(uintptr(fd), name)
-		// Somebody who cleans up may have been faster than the lock.
-		if f, err = d.openFile(name); err == nil {
-			if lockShared(f) && d.isNamed(name, fd) {
-				return name, w, f, nil
-			}
-			f.Close()
+		f, err = d.claim(name, fd)
+		if err == nil {
+			return name, w, f, nil
 		}
 		w.Close()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, nil, err
+		if !errors.Is(err, fs.ErrNotExist) {
+			_ = unix.Unlinkat(d.entries, name, 0)
+			return "", nil, nil, cause(err)
 		}
 	}
+	return "", nil, nil, errNoLock
+}
+
+// claim opens a new file for reading and locks it. Somebody who cleans up may
+// have been faster: then errors.Is(err, fs.ErrNotExist) holds.
+func (d *dir) claim(name string, fd int) (*os.File, error) {
+	f, err := d.openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if err = lockShared(f); err == nil && !d.isNamed(name, fd) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		closeUnlocked(f)
+		return nil, err
+	}
+	return f, nil
 }
 
 // drop removes what is in an entry's place, whatever it is. It follows no

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 )
 
 // What the errors of Compile wrap, unless the module was refused.
@@ -18,7 +19,7 @@ var (
 	ErrUnavailable = errors.New("no compiler can be started")
 	// ErrLimit: the compiler reached one of its bounds, which the text names
 	// together with the option that moves it.
-	ErrLimit = fmt.Errorf("a limit of the compiler: %w", errdefs.ErrResourceExhausted)
+	ErrLimit = codecache.ErrLimit
 	// ErrBroken: the compiler ended, or sent what cannot be, for no reason that
 	// lies in the module as far as is known. Another attempt may succeed.
 	ErrBroken = errors.New("the compiler failed")
