@@ -8,6 +8,7 @@
 package unixgrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"io/fs"
 	"net"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -29,6 +31,8 @@ type Client struct {
 	Socket string
 	// Metadata is sent with every call. Names are in lower case.
 	Metadata map[string]string
+
+	greeting time.Duration // for tests; 0 means the constant
 }
 
 // Call makes a unary call: method is "/package.Service/Method", request and
@@ -65,7 +69,7 @@ func (c *Client) Stream(ctx context.Context, method string, request []byte) (*St
 		return nil, c.explain(err)
 	}
 	s := newStream(ctx, conn, method)
-	if err := s.send(request, c.Metadata); err != nil {
+	if err := s.send(request, c.Metadata, cmp.Or(c.greeting, greeting)); err != nil {
 		s.Close()
 		return nil, s.explain(err)
 	}

@@ -235,6 +235,21 @@ func TestSlowReaderStopsTheServer(t *testing.T) {
 	}
 }
 
+// A server of another protocol may wait for more.
+func TestSilentServerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "ug-")
+	must(t, err)
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	must(t, err)
+	defer l.Close()
+	c := Client{Socket: filepath.Join(dir, "s"), greeting: 50 * time.Millisecond}
+	if _, err := c.Call(t.Context(), "/p.S/M", nil); err == nil || !strings.Contains(err.Error(), "does not speak gRPC") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNoConnectionIsExplainedInASentence(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "ug-")

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -47,6 +49,9 @@ const (
 	initialWindow = 1<<16 - 1
 	// maxHeaders bounds the headers and the trailers of an answer, in bytes.
 	maxHeaders = 64 << 10
+	// greeting is how long the server may take for its first frame, which it
+	// sends unasked. Whoever is silent speaks another protocol.
+	greeting = 10 * time.Second
 	// messageHeader precedes every message of gRPC: a flag and the length.
 	messageHeader = 5
 )
@@ -59,6 +64,7 @@ type Stream struct {
 	r      *bufio.Reader
 	method string
 
+	greeted  bool // the first frame has come
 	headers  *hpack.Decoder
 	answered bool // the headers of the answer have come
 	ended    bool // and the trailers
@@ -82,8 +88,9 @@ func (s *Stream) Close() {
 	s.conn.Close()
 }
 
-// send writes everything that a call with one request consists of.
-func (s *Stream) send(request []byte, metadata map[string]string) error {
+// send writes everything that a call with one request consists of. The server
+// has that long to say anything at all.
+func (s *Stream) send(request []byte, metadata map[string]string, patience time.Duration) error {
 	var b bytes.Buffer
 	b.WriteString(preface)
 	settings := binary.BigEndian.AppendUint16(nil, settingEnablePush)
@@ -102,6 +109,9 @@ func (s *Stream) send(request []byte, metadata map[string]string) error {
 		return fmt.Errorf("a request of %d bytes is too long", len(request))
 	}
 	putFrame(&b, frameData, flagEndStream, streamID, message)
+	if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
 	_, err := s.conn.Write(b.Bytes())
 	return err
 }
@@ -232,6 +242,12 @@ func (s *Stream) readFrame() (kind, flags byte, stream uint32, payload []byte, e
 	if _, err = io.ReadFull(s.r, h[:]); err != nil {
 		return 0, 0, 0, nil, err
 	}
+	if !s.greeted {
+		s.greeted = true
+		if err = s.conn.SetDeadline(time.Time{}); err != nil {
+			return 0, 0, 0, nil, err
+		}
+	}
 	n := int(h[0])<<16 | int(h[1])<<8 | int(h[2])
 	if n > maxFrame {
 		return 0, 0, 0, nil, errors.New("it does not speak gRPC")
@@ -360,6 +376,9 @@ func (s *Stream) write(kind, flags byte, payload []byte) error {
 func (s *Stream) explain(err error) error {
 	if ctxErr := context.Cause(s.ctx); ctxErr != nil {
 		return ctxErr
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errors.New("it does not speak gRPC: it says nothing")
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("the server closed the connection")

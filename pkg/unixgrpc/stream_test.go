@@ -23,6 +23,7 @@ type script struct {
 func (s *script) Read(p []byte) (int, error)  { return s.Reader.Read(p) }
 func (s *script) Write(p []byte) (int, error) { return s.written.Write(p) }
 func (s *script) Close() error                { return nil }
+func (s *script) SetDeadline(time.Time) error { return nil }
 
 // answers reads a scripted answer to its end.
 func answers(t testing.TB, said []byte) ([][]byte, *script, error) {
