@@ -47,7 +47,7 @@ func Compile(ctx context.Context, module []byte, name string, workers int) (*Cod
 	}
 	code, err := split(r.exchange.compiled)
 	if err == nil {
-		err = code.check(m.functions)
+		err = checkParts(code.Prefix, code.Suffix, int64(len(code.Code)), m.functions)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: the code that it has handed out cannot be used: %w", ErrInternals, err)

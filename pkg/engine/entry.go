@@ -66,6 +66,7 @@ func OpenEntry(file *os.File, private bool) (*Entry, error) {
 		return nil, fmt.Errorf("read the machine code: %w", err)
 	}
 	if header.CodeSize == 0 {
+		e.shared = !private
 		return e, nil
 	}
 	if !private && e.mapShared(file) {
@@ -144,17 +145,7 @@ func (e *Entry) Check(m *Module) error {
 	if e.header.EngineKey != m.Key {
 		return stale("it holds the code of another module")
 	}
-	l, err := parsePrefix(e.prefix)
-	if err == nil && l.size != len(e.prefix) {
-		err = errors.New("its prefix has another size")
-	}
-	if err == nil {
-		err = l.check(m.functions, e.header.CodeSize)
-	}
-	if err == nil {
-		err = checkSuffix(e.suffix)
-	}
-	if err != nil {
+	if err := checkParts(e.prefix, e.suffix, e.header.CodeSize, m.functions); err != nil {
 		return stale("%v", err)
 	}
 	return nil

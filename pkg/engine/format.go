@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"slices"
 )
 
 // What wazero writes for a module, in its own words "serialized":
@@ -21,14 +23,21 @@ import (
 // which are off, nothing follows the two zeros at the end.
 const (
 	wazeroMagic = "WAZEVO"
-	suffixSize  = 4 + 1 + 4
+	// tailSize is the size of what comes after the code.
+	tailSize = 4 + 1 + 4
+	// suffixSize has a CRC-32C of the prefix in addition, which is ours: wazero's
+	// covers the code only, and an offset with a wrong bit leads anywhere.
+	suffixSize = tailSize + 4
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Code is the result of compiling a module: what wazero wrote, in three parts.
 type Code struct {
 	// Key stands for the module's content, see Module.
 	Key [32]byte
-	// Prefix is what stands before the machine code, Suffix what comes after it.
+	// Prefix is what stands before the machine code, Suffix what comes after it,
+	// and a checksum of Prefix.
 	Prefix, Code, Suffix []byte
 }
 
@@ -42,20 +51,10 @@ func split(data []byte) (*Code, error) {
 	if l.codeSize > uint64(len(rest)) {
 		return nil, errors.New("the code ends early")
 	}
-	return &Code{Prefix: data[:l.size], Code: rest[:l.codeSize], Suffix: rest[l.codeSize:]}, nil
-}
-
-// check tells whether the parts fit together, and to a module with this number of
-// functions.
-func (c *Code) check(functions int) error {
-	l, err := parsePrefix(c.Prefix)
-	if err != nil {
-		return err
-	}
-	if err := l.check(functions, int64(len(c.Code))); err != nil {
-		return err
-	}
-	return checkSuffix(c.Suffix)
+	c := &Code{Prefix: data[:l.size], Code: rest[:l.codeSize]}
+	tail := rest[l.codeSize:]
+	c.Suffix = binary.LittleEndian.AppendUint32(slices.Clip(tail), crc32.Checksum(c.Prefix, castagnoli))
+	return c, nil
 }
 
 // layout is what a prefix says.
@@ -87,13 +86,25 @@ func parsePrefix(data []byte) (l layout, err error) {
 	return l, nil
 }
 
-// check makes sure that all functions begin inside the code, each behind the one
-// before: wazero trusts the offsets.
-func (l layout) check(functions int, codeSize int64) error {
-	if len(l.offsets) != functions*8 {
-		return fmt.Errorf("it has code for %d functions, the module has %d", len(l.offsets)/8, functions)
+// checkParts makes sure that what wazero trusts is as wazero writes it for a
+// module with this number of functions, apart from the code itself, of which only
+// the size is asked for: wazero looks at its checksum.
+func checkParts(prefix, suffix []byte, codeSize int64, functions int) error {
+	if len(suffix) != suffixSize || !bytes.Equal(suffix[4:tailSize], make([]byte, tailSize-4)) {
+		return errors.New("its end is malformed")
 	}
-	if l.codeSize != uint64(codeSize) {
+	if binary.LittleEndian.Uint32(suffix[tailSize:]) != crc32.Checksum(prefix, castagnoli) {
+		return errors.New("the checksum of its prefix is wrong")
+	}
+	l, err := parsePrefix(prefix)
+	switch {
+	case err != nil:
+		return err
+	case l.size != len(prefix):
+		return errors.New("its prefix has another size")
+	case len(l.offsets) != functions*8:
+		return fmt.Errorf("it has code for %d functions, the module has %d", len(l.offsets)/8, functions)
+	case l.codeSize != uint64(codeSize):
 		return fmt.Errorf("it has %d bytes of code where %d are announced", codeSize, l.codeSize)
 	}
 	var least uint64
@@ -103,15 +114,6 @@ func (l layout) check(functions int, codeSize int64) error {
 			return errors.New("its functions are not where they can be")
 		}
 		least = offset + 1
-	}
-	return nil
-}
-
-// checkSuffix makes sure that there is a checksum, and neither a source map nor a
-// catch clause.
-func checkSuffix(suffix []byte) error {
-	if len(suffix) != suffixSize || !bytes.Equal(suffix[4:], make([]byte, suffixSize-4)) {
-		return errors.New("its end is malformed")
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (f *feed) begun() bool { return f.at > 0 }
 func (f *feed) done() bool {
 	h := f.entry.header
 	// Without code, wazero does not look at its checksum.
-	return f.at == h.PrefixSize+h.CodeSize+h.SuffixSize || h.CodeSize == 0 && f.at >= h.PrefixSize
+	return f.at == h.PrefixSize+h.CodeSize+tailSize || h.CodeSize == 0 && f.at >= h.PrefixSize
 }
 
 // Read implements io.Reader.
@@ -70,7 +70,7 @@ func (f *feed) Read(b []byte) (int, error) {
 	case at < h.PrefixSize+h.CodeSize:
 		n = copy(b, f.entry.code[at-h.PrefixSize:])
 	default:
-		n = copy(b, f.entry.suffix[min(at-h.PrefixSize-h.CodeSize, suffixSize):])
+		n = copy(b, f.entry.suffix[at-h.PrefixSize-h.CodeSize:tailSize])
 	}
 	if n == 0 && len(b) > 0 {
 		return 0, io.EOF
