@@ -18,7 +18,6 @@ import (
 
 // layers is an image with several layers, packed as builders pack them.
 type layers struct {
-	name     string
 	platform string // "linux/amd64"
 	all      []layer
 	entry    string // its entrypoint
