@@ -69,7 +69,8 @@ func TestTenAtOnceCompileOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, slowCompiler(200*time.Millisecond), change)
+			begin := make(chan struct{})
+			f := newFixture(t, gated(begin), change)
 			m := moduleOf(t, "module")
 			outcomes := map[Outcome]int{}
 			var mu sync.Mutex
@@ -83,7 +84,7 @@ func TestTenAtOnceCompileOnce(t *testing.T) {
 					}
 					defer code.Close()
 					f.assertCodeOf(t, code, m)
-					if d := max(code.Wait, code.Compile); d < 100*time.Millisecond {
+					if d := max(code.Wait, code.Compile); d < 40*time.Millisecond {
 						t.Errorf("%s took %v", code.Outcome, d)
 					}
 					mu.Lock()
@@ -91,6 +92,9 @@ func TestTenAtOnceCompileOnce(t *testing.T) {
 					outcomes[code.Outcome]++
 				})
 			}
+			eventually(t, "ten wait", func() bool { return f.waiting() == 10 && f.compiled.Load() == 1 })
+			time.Sleep(50 * time.Millisecond) // for all to have spent some time
+			close(begin)
 			wg.Wait()
 			if n := f.compiled.Load(); n != 1 {
 				t.Errorf("%d compiles", n)
@@ -109,11 +113,15 @@ func TestTenAtOnceCompileOnce(t *testing.T) {
 	}
 }
 
-func slowCompiler(d time.Duration) func(*Config) {
+// gated is a compiler that waits for the test.
+func gated(begin chan struct{}) func(*Config) {
 	return func(c *Config) {
-		c.Compile = func(ctx context.Context, m Module, digest entry.Digest) (*os.File, error) {
-			time.Sleep(d)
-			return compileModule(ctx, m, digest)
+		c.Compile = func(ctx context.Context, m Module, d entry.Digest) (*os.File, error) {
+			<-begin
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return compileModule(ctx, m, d)
 		}
 	}
 }
@@ -244,15 +252,7 @@ func TestNextOneTriesAfterAnAccident(t *testing.T) {
 func TestCancelledCallerLeavesTheCompilerToOthers(t *testing.T) {
 	t.Parallel()
 	begin := make(chan struct{})
-	f := newFixture(t, func(c *Config) {
-		c.Compile = func(ctx context.Context, m Module, d entry.Digest) (*os.File, error) {
-			<-begin
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			return compileModule(ctx, m, d)
-		}
-	})
+	f := newFixture(t, gated(begin))
 	content := "module"
 	m := moduleOf(t, content)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -284,12 +284,7 @@ func TestCancelledCallerLeavesTheCompilerToOthers(t *testing.T) {
 func TestResultOfACompileThatNobodyWaitsForIsKept(t *testing.T) {
 	t.Parallel()
 	begin := make(chan struct{})
-	f := newFixture(t, func(c *Config) {
-		c.Compile = func(ctx context.Context, m Module, d entry.Digest) (*os.File, error) {
-			<-begin
-			return compileModule(ctx, m, d)
-		}
-	})
+	f := newFixture(t, gated(begin))
 	m := moduleOf(t, "module")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

@@ -11,7 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,15 +23,11 @@ type answer struct {
 	Outcome Outcome
 	Refused string
 	Error   string
-	Wait    time.Duration
 }
 
-// helperCompiles is how long a helper's compiler takes.
-const helperCompiles = 300 * time.Millisecond
-
 // helper is the main function of a process that stands for another shim. It
-// works on the directory and the module in its environment, and counts compiles by
-// a line each in a file.
+// works on the directory and the module in its environment. Its compiler counts by
+// a line in a file, and ends when the test creates another one.
 func helper(role string) int {
 	if role == "writer" {
 		return writeAndWait()
@@ -41,23 +37,13 @@ func helper(role string) int {
 		return 1
 	}
 	c := New(Config{Dir: os.Getenv("DIR"), Compile: func(ctx context.Context, m Module, d entry.Digest) (*os.File, error) {
-		count, err := os.OpenFile(os.Getenv("COUNT"), os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
+		if err := waitLikeACompiler(role, os.Getenv("COUNT")); err != nil {
 			return nil, err
-		}
-		fmt.Fprintln(count, os.Getpid())
-		count.Close()
-		time.Sleep(helperCompiles)
-		switch role {
-		case "refuse":
-			return nil, &Refused{Reason: "refused by " + fmt.Sprint(os.Getpid())}
-		case "hang":
-			select {}
 		}
 		return compileModule(ctx, m, d)
 	}})
 	fmt.Println("ready")
-	_, _ = io.ReadAll(os.Stdin) // all begin when the test closes it
+	_, _ = io.ReadAll(os.Stdin) // the test closes it
 	var a answer
 	code, err := c.Get(context.Background(), Module{File: f, Name: "/app.wasm"})
 	var refused *Refused
@@ -67,7 +53,7 @@ func helper(role string) int {
 	case err != nil:
 		a.Error = err.Error()
 	default:
-		a.Outcome, a.Wait = code.Outcome, code.Wait
+		a.Outcome = code.Outcome
 		if _, err := entry.Verify(code.File, code.Digest, entry.Current()); err != nil {
 			a.Error = err.Error()
 		}
@@ -76,6 +62,32 @@ func helper(role string) int {
 		return 1
 	}
 	return 0
+}
+
+func waitLikeACompiler(role, count string) error {
+	f, err := os.OpenFile(count, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(f, os.Getpid())
+	f.Close()
+	for range 10000 {
+		lines, err := os.ReadFile(count)
+		if err != nil {
+			return err
+		}
+		_, err = os.Stat(count + ".go")
+		first := strings.HasPrefix(string(lines), fmt.Sprintln(os.Getpid()))
+		switch {
+		case err != nil || role == "hang": // not yet
+		case role == "refuse":
+			return &Refused{Reason: fmt.Sprint("refused by ", os.Getpid())}
+		case role != "together" || first || strings.Count(string(lines), "\n") == 5:
+			return nil
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return errors.New("timeout")
 }
 
 // process is a running helper.
@@ -125,42 +137,45 @@ func counter(t *testing.T) (path string, count func() int) {
 	}
 }
 
-// runHelpers lets n processes Get the same module at the same time.
-func (f *fixture) runHelpers(t *testing.T, n int, role, module, count string) []answer {
+// runHelpers lets n processes Get the same module: one compiles while the others
+// wait for it. The answer of the one that compiles is the first.
+func (f *fixture) runHelpers(t *testing.T, n int, role string, m Module) (answers []answer, first int, compiled int) {
 	t.Helper()
-	processes := make([]*process, n)
-	for i := range processes {
-		processes[i] = f.startHelper(t, role, module, count)
+	path, count := counter(t)
+	var processes []*process
+	for range n {
+		processes = append(processes, f.startHelper(t, role, m.File.Name(), path))
 	}
-	answers := make([]answer, n)
-	var wg sync.WaitGroup
-	for i, p := range processes {
-		wg.Go(func() {
-			p.begin.Close()
-			var err error
-			if answers[i], err = p.answer(); err != nil {
-				t.Error(err)
-			}
-		})
+	processes[0].begin.Close()
+	eventually(t, "one compiles", func() bool { return count() == 1 })
+	for _, p := range processes[1:] {
+		p.begin.Close()
 	}
-	wg.Wait()
-	return answers
+	eventually(t, "the others wait", func() bool { return f.waitForLocks(t) == n-1 })
+	check(t, os.WriteFile(path+".go", nil, 0o600))
+	for _, p := range processes {
+		a, err := p.answer()
+		check(t, err)
+		if a.Error != "" {
+			t.Error(a.Error)
+		}
+		answers = append(answers, a)
+	}
+	return answers, processes[0].cmd.Process.Pid, count()
 }
 
 func TestTenProcessesCompileOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := moduleOf(t, "module")
-	path, count := counter(t)
-	outcomes := map[Outcome]int{}
-	for _, a := range f.runHelpers(t, 10, "get", m.File.Name(), path) {
-		outcomes[a.Outcome]++
-		if a.Error != "" {
-			t.Error(a.Error)
+	answers, _, compiled := f.runHelpers(t, 10, "get", m)
+	for i, a := range answers {
+		if (a.Outcome == Compiled) != (i == 0) || (a.Outcome == Waited) != (i > 0) {
+			t.Errorf("%d: %s", i, a.Outcome)
 		}
 	}
-	if count() != 1 || outcomes[Compiled] != 1 || outcomes[Waited]+outcomes[Hit] != 9 || outcomes[Waited] == 0 {
-		t.Errorf("%d compiles, outcomes %v", count(), outcomes)
+	if compiled != 1 {
+		t.Errorf("%d compiles", compiled)
 	}
 	f.assertTidy(t, 1)
 	f.expect(t, m, Hit, 0)
@@ -170,26 +185,14 @@ func TestRefusalReachesProcessesThatWait(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := moduleOf(t, "module")
-	path, count := counter(t)
-	first := f.startHelper(t, "refuse", m.File.Name(), path)
-	others := make([]*process, 5)
-	for i := range others {
-		others[i] = f.startHelper(t, "refuse", m.File.Name(), path)
-	}
-	first.begin.Close()
-	eventually(t, "the first compiles", func() bool { return count() == 1 })
-	for _, p := range others {
-		p.begin.Close()
-	}
-	for _, p := range append(others, first) {
-		a, err := p.answer()
-		check(t, err)
-		if want := fmt.Sprintf("refused by %d", first.cmd.Process.Pid); a.Refused != want {
+	answers, first, compiled := f.runHelpers(t, 5, "refuse", m)
+	for _, a := range answers {
+		if want := fmt.Sprint("refused by ", first); a.Refused != want {
 			t.Errorf("got %+v, not %q", a, want)
 		}
 	}
-	if count() != 1 {
-		t.Errorf("%d compiles", count())
+	if compiled != 1 {
+		t.Errorf("%d compiles", compiled)
 	}
 	// Nobody remembers it for later.
 	f.expect(t, m, Compiled, 1)
@@ -213,19 +216,35 @@ func TestNextProcessCompilesWhenOneIsKilled(t *testing.T) {
 		code, err := f.Get(t.Context(), m)
 		done <- got{code, err}
 	}()
-	select {
-	case g := <-done:
-		t.Fatalf("did not wait: %+v", g)
-	case <-time.After(100 * time.Millisecond):
-	}
+	eventually(t, "we wait", func() bool { return f.waitForLocks(t) == 1 })
 	check(t, first.cmd.Process.Kill())
 	g := <-done
 	check(t, g.err)
 	defer g.code.Close()
-	if g.code.Outcome != Compiled || g.code.Wait < 100*time.Millisecond {
-		t.Errorf("%s after %v", g.code.Outcome, g.code.Wait)
+	if g.code.Outcome != Compiled {
+		t.Errorf("outcome %s", g.code.Outcome)
 	}
 	f.assertTidy(t, 1)
+}
+
+// waitForLocks counts the processes that wait for a lock of this cache.
+func (f *fixture) waitForLocks(t *testing.T) (n int) {
+	t.Helper()
+	list, err := os.ReadDir(filepath.Join(f.dir, "locks"))
+	check(t, err)
+	data, err := os.ReadFile("/proc/locks")
+	check(t, err)
+	for _, e := range list {
+		info, err := e.Info()
+		check(t, err)
+		inode := fmt.Sprintf(":%d 0 EOF", info.Sys().(*syscall.Stat_t).Ino)
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, "-> FLOCK") && strings.Contains(line, inode) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // writeAndWait begins to write an entry.
