@@ -21,12 +21,25 @@ type outcome struct {
 	status         int
 }
 
-// run runs a command of the binary on the cache and the images of a daemon.
-func run(t *testing.T, c *testenv.Containerd, args ...string) outcome {
+// node is a containerd and the binary that it runs as its shim.
+type node struct {
+	*testenv.Containerd
+	binary string
+}
+
+func start(t *testing.T, version string) node { return nodeOf(t, testenv.StartContainerd(t, version)) }
+
+func nodeOf(t *testing.T, c *testenv.Containerd) node {
+	t.Helper()
+	return node{c, filepath.Join(testenv.ShimDir(t), "containerd-shim-wazero-v1")}
+}
+
+// run runs a command of the binary on the node's cache and images.
+func run(t *testing.T, c node, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(testenv.ShimDir(t), "containerd-shim-wazero-v1"), args...)
+	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir(), "WAZERO_SHIM_CACHE_DIR=" + c.CacheDir(),
 		"CONTAINERD_ADDRESS=" + c.Address(), "CONTAINERD_NAMESPACE=" + c.Namespace,
@@ -35,13 +48,13 @@ func run(t *testing.T, c *testenv.Containerd, args ...string) outcome {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+		t.Error(err) // not Fatal: this may be another goroutine than the test's
 	}
 	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
 // succeed is run for what has to work.
-func succeed(t *testing.T, c *testenv.Containerd, args ...string) string {
+func succeed(t *testing.T, c node, args ...string) string {
 	t.Helper()
 	o := run(t, c, args...)
 	if o.status != 0 || o.stderr != "" {
@@ -56,7 +69,7 @@ type precompiled struct {
 }
 
 // precompile returns what was done, by the name in the image or else the source.
-func precompile(t *testing.T, c *testenv.Containerd, args ...string) (map[string]precompiled, int) {
+func precompile(t *testing.T, c node, args ...string) (map[string]precompiled, int) {
 	t.Helper()
 	o := run(t, c, append([]string{"precompile", "--json"}, args...)...)
 	if o.stderr != "" {
@@ -86,7 +99,7 @@ type entry struct {
 }
 
 // list returns the cache's entries by the digest of the module.
-func list(t *testing.T, c *testenv.Containerd) map[string]entry {
+func list(t *testing.T, c node) map[string]entry {
 	t.Helper()
 	var entries []entry
 	must(t, json.Unmarshal([]byte(succeed(t, c, "cache", "ls", "--json")), &entries))

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -28,8 +29,7 @@ func TestEveryContainerd(t *testing.T) {
 	module := testenv.Example(t, "daemon")
 	for _, version := range testenv.Versions() {
 		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			c := testenv.StartContainerd(t, version)
+			c := start(t, version)
 			c.Ctr(t, "images", "import", archive(t, name, twoLayers(module)))
 			for _, want := range []string{"compiled", "hit"} {
 				done, status := precompile(t, c, name)
@@ -53,9 +53,8 @@ func TestEveryContainerd(t *testing.T) {
 
 // TestLife goes through the life of an image on a node.
 func TestLife(t *testing.T) {
-	t.Parallel()
 	module := testenv.Example(t, "daemon")
-	c := testenv.StartContainerd(t, testenv.Newest)
+	c := start(t, testenv.Newest)
 	c.Ctr(t, "images", "import", archive(t, name, twoLayers(module)))
 	if _, status := precompile(t, c, name); status != 0 {
 		t.Fatalf("status %d", status)
@@ -100,9 +99,8 @@ func TestLife(t *testing.T) {
 // TestPlatforms: what containers of this node may run is compiled, also a layer
 // that is a module.
 func TestPlatforms(t *testing.T) {
-	t.Parallel()
 	module := testenv.Example(t, "daemon")
-	c := testenv.StartContainerd(t, testenv.Newest)
+	c := start(t, testenv.Newest)
 	image := func(platform, packing string) layers {
 		path := "/" + strings.ReplaceAll(platform, "/", "-")
 		if packing == "wasm" {
@@ -130,12 +128,22 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
+// TestDocker: what docker build has made is found by its short name.
+func TestDocker(t *testing.T) {
+	d := testenv.StartDocker(t)
+	module := testenv.Example(t, "daemon")
+	d.Build(t, "built", "FROM scratch\nCOPY app.wasm /\nENTRYPOINT [\"/app.wasm\"]\n", map[string]testenv.File{"app.wasm": {Data: module}})
+	done, status := precompile(t, nodeOf(t, d.Containerd), "built")
+	if p := done["/app.wasm"]; status != 0 || p.Outcome != "compiled" || p.Source != "docker.io/library/built:latest" {
+		t.Errorf("status %d: %+v", status, done)
+	}
+}
+
 // TestProblemsAreExplained in a sentence each, and keep nothing else from being
 // done.
 func TestProblemsAreExplained(t *testing.T) {
-	t.Parallel()
 	module := testenv.Example(t, "daemon")
-	c := testenv.StartContainerd(t, testenv.Newest)
+	c := start(t, testenv.Newest)
 	platform := "linux/" + runtime.GOARCH
 	c.Ctr(t, "images", "import", archive(t, "docker.io/library/short:latest",
 		layers{platform: platform, entry: "/a", all: []layer{files("gzip", "/a", variant(module, "a"), "/broken\x1b[31m.wasm", string(module)+"\x01")}}))
@@ -144,6 +152,15 @@ func TestProblemsAreExplained(t *testing.T) {
 	c.Ctr(t, "images", "import", "--all-platforms", "--no-unpack", archive(t, "test.local/foreign:1",
 		layers{platform: "linux/s390x", entry: "/a", all: []layer{files("gzip", "/a", string(module))}}))
 	c.Ctr(t, "images", "tag", "test.local/foreign:1", "test.local/foreign:2")
+
+	// This waits for an answer that does not come.
+	var other sync.WaitGroup
+	defer other.Wait()
+	other.Go(func() {
+		if o := run(t, c, "precompile", "--address", c.Address()+".ttrpc", "short"); o.status != 1 || strings.Count(o.stderr, "\n") != 1 {
+			t.Errorf("another protocol: %+v", o)
+		}
+	})
 
 	// Short names; a broken module beside a good one.
 	done, status := precompile(t, c, "short")
@@ -170,8 +187,5 @@ func TestProblemsAreExplained(t *testing.T) {
 	}
 	if o := run(t, c, "precompile", "--namespace", "default", "short"); o.status != 1 || !strings.Contains(o.stderr, "with --namespace "+c.Namespace+" it is there") {
 		t.Errorf("another namespace: %+v", o)
-	}
-	if o := run(t, c, "precompile", "--address", c.Address()+".ttrpc", "short"); o.status != 1 || strings.Count(o.stderr, "\n") != 1 {
-		t.Errorf("another protocol: %+v", o)
 	}
 }
