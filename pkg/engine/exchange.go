@@ -25,23 +25,27 @@ type exchange struct {
 // code with it.
 var ErrInternals = errors.New("wazero has changed inside")
 
-// cache returns a compilation cache of wazero that uses e. The field is not
-// exported, and wazero has no other way to exchange code but a directory.
+// cache returns a compilation cache of wazero that uses e.
 func (e *exchange) cache() (wazero.CompilationCache, error) {
 	cache := wazero.NewCompilationCache()
-	v := reflect.ValueOf(cache)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return nil, fmt.Errorf("%w: its cache is a %s", ErrInternals, v.Type())
+	return cache, e.inject(reflect.ValueOf(cache))
+}
+
+// inject sets the field of wazero's cache that would be the directory. It is not
+// exported, and wazero has no other way to exchange code.
+func (e *exchange) inject(cache reflect.Value) error {
+	if cache.Kind() != reflect.Pointer || cache.Elem().Kind() != reflect.Struct {
+		return fmt.Errorf("%w: its cache is a %s", ErrInternals, cache.Type())
 	}
-	field := v.Elem().FieldByName("fileCache")
+	field := cache.Elem().FieldByName("fileCache")
 	switch {
 	case !field.IsValid() || field.Kind() != reflect.Interface:
-		return nil, fmt.Errorf("%w: its cache has no interface to files", ErrInternals)
+		return fmt.Errorf("%w: its cache has no interface to files", ErrInternals)
 	case !reflect.TypeOf(e).Implements(field.Type()):
-		return nil, fmt.Errorf("%w: its cache wants another interface, %s", ErrInternals, field.Type())
+		return fmt.Errorf("%w: its cache wants another interface, %s", ErrInternals, field.Type())
 	}
 	reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem().Set(reflect.ValueOf(e))
-	return cache, nil
+	return nil
 }
 
 // Get implements the method of wazero's interface. The key is that of what wazero

@@ -141,6 +141,9 @@ type observation struct {
 	err    string
 }
 
+// quiet runs nothing but what a module's own start section asks for.
+var quiet = wazero.NewModuleConfig().WithName("").WithStartFunctions()
+
 // run instantiates, calls "run" if there is one, and looks.
 func (l *loaded) run(t testing.TB) (o observation) {
 	t.Helper()
@@ -149,7 +152,7 @@ func (l *loaded) run(t testing.TB) (o observation) {
 		allocator.Use(l.module.Image())
 	}
 	ctx := experimental.WithMemoryAllocator(t.Context(), allocator)
-	m, err := l.runtime.InstantiateModule(ctx, l.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	m, err := l.runtime.InstantiateModule(ctx, l.compiled, quiet)
 	if err != nil {
 		return observation{err: err.Error()}
 	}

@@ -132,7 +132,7 @@ func (s *source) s32() (v int32, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if sign := b & 0x78; shift == 28 && sign != 0 && sign != 0x78 {
+		if shift == 28 && b > 0x07 && (b < 0x78 || b > 0x7f) {
 			return 0, errLong
 		}
 		v |= int32(b&0x7f) << shift
