@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-shimtest test-containerd test-cache test-docker figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-docker figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,11 +31,14 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-shimtest test-containerd test-cache test-docker; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-docker; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
 	$(call suite,unit,test/unit)
+
+test-fuzz: ## every fuzz target for a moment; test/fuzz 10m for longer
+	$(call suite,fuzz,test/fuzz 2s)
 
 test-shimtest: build ## containerd's conformance suite for shims, with a native and a Wasm guest
 	$(call suite,shimtest,test/shimtest/run)
