@@ -152,7 +152,7 @@ func checkCredentials(t *testing.T, pid, user int) {
 func checkFiles(t *testing.T, pid int) {
 	t.Helper()
 	if entries, err := os.ReadDir(proc(pid, "root")); err != nil || len(entries) > 0 {
-		t.Errorf("its root has %v (%v)", entries, err)
+		t.Fatalf("its root has %v (%v)", entries, err)
 	}
 	if err := os.WriteFile(proc(pid, "root/file"), nil, 0o600); !errors.Is(err, unix.EROFS) {
 		t.Errorf("write to its root: %v", err)

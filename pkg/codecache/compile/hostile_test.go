@@ -153,6 +153,11 @@ func TestCompilerDiesWithItsShim(t *testing.T) {
 		}
 		pid, err := strconv.Atoi(says.Text())
 		must(t, err)
+		t.Cleanup(func() {
+			if t.Failed() {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		})
 		groups := func() []string {
 			found, _ := filepath.Glob("/sys/fs/cgroup/*/" + parent + "/compile-*")
 			more, _ := filepath.Glob("/sys/fs/cgroup/" + parent + "/compile-*")
@@ -167,6 +172,7 @@ func TestCompilerDiesWithItsShim(t *testing.T) {
 			}
 			return len(groups()) > 0
 		})
+		eventually(t, "it leaves all groups", func() bool { return status(t, proc(pid, "status"))["Groups"] == "" })
 		must(t, cmd.Process.Kill())
 		eventually(t, "it ends", func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) })
 		// The next compiler removes what is left: the cgroup.

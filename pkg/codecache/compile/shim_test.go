@@ -2,9 +2,11 @@ package compile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
@@ -20,7 +22,8 @@ const shimEnv = "COMPILE_TEST_SHIM"
 // shim has a reaper, as the real one has.
 func shim(deed string) {
 	children := reaper.New()
-	if err := children.Run(context.Background()); err != nil {
+	// Groups that a compiler must not keep.
+	if err := errors.Join(children.Run(context.Background()), syscall.Setgroups([]int{4, 24})); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
