@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
 const program = "containerd-shim-wazero-v1"
@@ -75,13 +77,13 @@ func Main(p Process) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
-		fmt.Fprintf(p.Stderr, "%s: %v\n", program, err)
-		return statusUsage
 	case errors.Is(err, errReported):
 		return statusFailed
 	}
-	fmt.Fprintf(p.Stderr, "%s: %v\n", program, err)
+	fmt.Fprintf(p.Stderr, "%s: %s\n", program, printable.Text(err.Error()))
+	if errors.As(err, &usage) {
+		return statusUsage
+	}
 	return statusFailed
 }
 

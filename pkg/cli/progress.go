@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
 // result is what became of a module, or of an argument in which none was found.
@@ -142,7 +144,7 @@ func (o *progress) empty(name string) {
 
 // failed tells why something has not been compiled.
 func (o *progress) failed(r result) {
-	r.Outcome, r.Error = "failed", r.err.Error()
+	r.Outcome, r.Error = "failed", printable.Text(r.err.Error())
 	text := r.Error
 	if !strings.HasPrefix(text, r.title()) {
 		text = r.title() + ": " + text

@@ -68,8 +68,8 @@ func (c *Client) Stream(ctx context.Context, method string, request []byte) (*St
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	s := newStream(ctx, conn, method)
-	if err := s.send(request, c.Metadata, cmp.Or(c.greeting, greeting)); err != nil {
+	s := newStream(ctx, conn, method, cmp.Or(c.greeting, greeting))
+	if err := s.send(request, c.Metadata); err != nil {
 		s.Close()
 		return nil, s.explain(err)
 	}

@@ -245,7 +245,7 @@ func TestSilentServerIsNotWaitedFor(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	c := Client{Socket: filepath.Join(dir, "s"), greeting: 50 * time.Millisecond}
-	if _, err := c.Call(t.Context(), "/p.S/M", nil); err == nil || !strings.Contains(err.Error(), "does not speak gRPC") {
+	if _, err := c.Call(t.Context(), "/p.S/M", nil); err == nil || !strings.Contains(err.Error(), "says nothing for 50ms") {
 		t.Errorf("got %v", err)
 	}
 }

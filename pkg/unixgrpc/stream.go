@@ -52,6 +52,8 @@ const (
 	// greeting is how long the server may take for its first frame, which it
 	// sends unasked. Whoever is silent speaks another protocol.
 	greeting = 10 * time.Second
+	// silence is how long it may say nothing later on.
+	silence = time.Minute
 	// messageHeader precedes every message of gRPC: a flag and the length.
 	messageHeader = 5
 )
@@ -64,7 +66,7 @@ type Stream struct {
 	r      *bufio.Reader
 	method string
 
-	greeted  bool // the first frame has come
+	patience time.Duration // with the server, until the next frame
 	headers  *hpack.Decoder
 	answered bool // the headers of the answer have come
 	ended    bool // and the trailers
@@ -74,8 +76,8 @@ type Stream struct {
 	err      error        // what every further Recv returns
 }
 
-func newStream(ctx context.Context, conn net.Conn, method string) *Stream {
-	s := &Stream{ctx: ctx, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), method: method}
+func newStream(ctx context.Context, conn net.Conn, method string, patience time.Duration) *Stream {
+	s := &Stream{ctx: ctx, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), method: method, patience: patience}
 	s.headers = hpack.NewDecoder(4096, nil)
 	s.headers.SetMaxStringLength(maxHeaders)
 	s.stop = context.AfterFunc(ctx, func() { conn.Close() })
@@ -88,9 +90,8 @@ func (s *Stream) Close() {
 	s.conn.Close()
 }
 
-// send writes everything that a call with one request consists of. The server
-// has that long to say anything at all.
-func (s *Stream) send(request []byte, metadata map[string]string, patience time.Duration) error {
+// send writes everything that a call with one request consists of.
+func (s *Stream) send(request []byte, metadata map[string]string) error {
 	var b bytes.Buffer
 	b.WriteString(preface)
 	settings := binary.BigEndian.AppendUint16(nil, settingEnablePush)
@@ -109,7 +110,7 @@ func (s *Stream) send(request []byte, metadata map[string]string, patience time.
 		return fmt.Errorf("a request of %d bytes is too long", len(request))
 	}
 	putFrame(&b, frameData, flagEndStream, streamID, message)
-	if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.conn.SetDeadline(time.Now().Add(s.patience)); err != nil {
 		return err
 	}
 	_, err := s.conn.Write(b.Bytes())
@@ -238,16 +239,14 @@ func (s *Stream) frame() error {
 }
 
 func (s *Stream) readFrame() (kind, flags byte, stream uint32, payload []byte, err error) {
+	if err = s.conn.SetDeadline(time.Now().Add(s.patience)); err != nil {
+		return 0, 0, 0, nil, err
+	}
 	var h [frameSize]byte
 	if _, err = io.ReadFull(s.r, h[:]); err != nil {
 		return 0, 0, 0, nil, err
 	}
-	if !s.greeted {
-		s.greeted = true
-		if err = s.conn.SetDeadline(time.Time{}); err != nil {
-			return 0, 0, 0, nil, err
-		}
-	}
+	s.patience = silence
 	n := int(h[0])<<16 | int(h[1])<<8 | int(h[2])
 	if n > maxFrame {
 		return 0, 0, 0, nil, errors.New("it does not speak gRPC")
@@ -378,7 +377,7 @@ func (s *Stream) explain(err error) error {
 		return ctxErr
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = errors.New("it does not speak gRPC: it says nothing")
+		err = fmt.Errorf("the server says nothing for %s: is it one of gRPC?", s.patience)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("the server closed the connection")

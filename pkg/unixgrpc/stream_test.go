@@ -28,7 +28,7 @@ func (s *script) SetDeadline(time.Time) error { return nil }
 // answers reads a scripted answer to its end.
 func answers(t testing.TB, said []byte) ([][]byte, *script, error) {
 	conn := &script{Reader: bytes.NewReader(said)}
-	s := newStream(t.Context(), conn, "/p.S/M")
+	s := newStream(t.Context(), conn, "/p.S/M", greeting)
 	defer s.Close()
 	var all [][]byte
 	for {
