@@ -19,7 +19,7 @@ func BenchmarkHello(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var peak int64
 			for range b.N {
-				p := run(b, filepath.Join(out, name, "hello.wasm"), options{})
+				p := run(b, filepath.Join(out, name, "hello.wasm"), options{code: cold})
 				if p.status != 0 {
 					b.Fatalf("status %d: %s", p.status, p.stderr.String())
 				}

@@ -57,7 +57,9 @@ func TestGoProgramCompilesInSmallContainer(t *testing.T) {
 	if text, err := exec.Command(filepath.Join(examplesDir, "build.sh"), out, "hello-go").CombinedOutput(); err != nil {
 		t.Fatalf("build the example: %v\n%s", err, text)
 	}
-	p := run(t, filepath.Join(out, "hello-go", "hello.wasm"), limited(t, 64<<20))
+	o := limited(t, 64<<20)
+	o.code = cold
+	p := run(t, filepath.Join(out, "hello-go", "hello.wasm"), o)
 	p.expect(0, "Hello from Go, built for wasip1/wasm\n")
 }
 

@@ -44,14 +44,16 @@ func TestExamplesDoWhatTheirManifestSays(t *testing.T) {
 		t.Fatalf("build the examples: %v\n%s", err, text)
 	}
 	for _, e := range list {
-		t.Run(e.Name, func(t *testing.T) {
-			t.Parallel()
-			e.check(t, filepath.Join(out, e.Name, e.Module))
-		})
+		for name, code := range map[string]origin{"warm": warm, "cold": cold} {
+			t.Run(e.Name+"-"+name, func(t *testing.T) {
+				t.Parallel()
+				e.check(t, filepath.Join(out, e.Name, e.Module), code)
+			})
+		}
 	}
 }
 
-func (e example) check(t *testing.T, module string) {
+func (e example) check(t *testing.T, module string, code origin) {
 	stdout, err := os.ReadFile(filepath.Join(examplesDir, e.Stdout))
 	must(t, err)
 	j := job.Job{Args: e.Args}
@@ -60,7 +62,7 @@ func (e example) check(t *testing.T, module string) {
 		must(t, err)
 		j.Preopens = append(j.Preopens, job.Preopen{Guest: m.Destination, Host: source})
 	}
-	p := startReady(t, module, options{job: j})
+	p := startReady(t, module, options{job: j, code: code})
 	p.letGo()
 	if e.StopAfterStdout {
 		p.awaitStdout(string(stdout))

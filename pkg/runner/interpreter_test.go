@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
 // denyCodeEnv makes the test binary a wrapper that forbids executable memory, as
@@ -30,9 +32,13 @@ func TestInterpreterRunsWhereCodeCannotBeGenerated(t *testing.T) {
 	}
 	self, err := os.Executable()
 	must(t, err)
-	p := run(t, wat(t, "hello", helloWat), options{wrapper: []string{"/usr/bin/env", denyCodeEnv + "=1", self}})
-	p.expect(0, "hello\n")
-	if n := strings.Count(p.stderr.String(), "the interpreter runs this program"); n != 1 {
-		t.Errorf("it says so %d times:\n%s", n, p.stderr.String())
+	for _, c := range []origin{warm, cold} { // the shim cannot know
+		p := launch(t, wat(t, "hello", helloWat), options{code: c, wrapper: []string{"/usr/bin/env", denyCodeEnv + "=1", self}})
+		p.expectReport(job.Ready, job.CodeNone, "")
+		p.letGo()
+		p.expect(0, "hello\n")
+		if n := strings.Count(p.stderr.String(), "the interpreter runs this program"); n != 1 {
+			t.Errorf("it says so %d times:\n%s", n, p.stderr.String())
+		}
 	}
 }
