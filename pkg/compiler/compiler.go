@@ -44,24 +44,31 @@ func Main() int {
 	case err != nil:
 		return answer(c, compilejob.Result{Kind: compilejob.Failed, Message: err.Error()})
 	}
-	return compile(c)
+	return guarded(c, func() int { return compile(c) })
+}
+
+// guarded turns a panic of work into a result. Nothing of the module runs here:
+// what panics is wazero's compiler.
+func guarded(c *cage.Cage, work func() int) (status int) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		if err, ok := fault.(error); ok && errors.Is(err, unix.ENOMEM) {
+			status = answer(c, explain(err))
+			return
+		}
+		fmt.Fprintf(os.Stderr, "%v\n%s", fault, debug.Stack())
+		message := fmt.Sprintf("module %q cannot be compiled: the compiler has a fault: %v", c.Job.Module, fault)
+		status = answer(c, compilejob.Result{Kind: compilejob.Refused, Message: message})
+	}()
+	return work()
 }
 
 // compile reads the module, compiles it and hands over what came of it.
-func compile(c *cage.Cage) (status int) {
+func compile(c *cage.Cage) int {
 	name := c.Job.Module
-	defer func() {
-		// Nothing of the module runs here: what panics is wazero's compiler.
-		if fault := recover(); fault != nil {
-			if err, ok := fault.(error); ok && errors.Is(err, unix.ENOMEM) {
-				status = answer(c, explain(err))
-				return
-			}
-			fmt.Fprintf(os.Stderr, "%v\n%s", fault, debug.Stack())
-			message := fmt.Sprintf("module %q cannot be compiled: the compiler has a fault: %v", name, fault)
-			status = answer(c, compilejob.Result{Kind: compilejob.Refused, Message: message})
-		}
-	}()
 	data, err := engine.ReadFile(c.Module, name)
 	if err != nil {
 		return answer(c, explain(err))

@@ -279,6 +279,15 @@ func TestCompilerThatCannotBeStartedIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestCompilerThatNobodyAskedForSaysSo(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command(realCompiler).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 126 || !strings.Contains(string(out), "only the shim can start") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestFileThatIsOpenForWritingIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSubject(t, realCompiler, Config{})

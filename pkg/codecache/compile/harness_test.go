@@ -141,6 +141,8 @@ func (s *subject) pid() int {
 
 // checkNothingIsLeft looks for processes and cgroups.
 func (s *subject) checkNothingIsLeft() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	links, err := filepath.Glob("/proc/[0-9]*/ns/pid")
 	must(s.t, err)
 	for i, pid := range s.pids {
