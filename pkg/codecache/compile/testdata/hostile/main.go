@@ -114,14 +114,7 @@ func free(deed string, result *os.File) {
 			_, _, _ = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 		}
 	case "allocates":
-		var all [][]byte
-		for {
-			b := make([]byte, 16<<20)
-			for i := range b {
-				b[i] = 1
-			}
-			all = append(all, b)
-		}
+		allocate()
 	case "allocates elsewhere": // tmpfs is memory too
 		fd, err := unix.MemfdCreate("memory", 0)
 		for err == nil {
@@ -163,5 +156,19 @@ func leaveBehind(script string) {
 	cmd.ExtraFiles = []*os.File{nil, nil, os.NewFile(compilejob.FDResult, "result")}
 	if err := cmd.Start(); err != nil {
 		os.Exit(96)
+	}
+}
+
+// allocated is what must stay.
+var allocated [][]byte
+
+// allocate takes memory without end.
+func allocate() {
+	for {
+		b := make([]byte, 16<<20)
+		for i := range b {
+			b[i] = 1
+		}
+		allocated = append(allocated, b)
 	}
 }
