@@ -53,6 +53,9 @@ func measure() error {
 	if err != nil {
 		return err
 	}
+	if err := likeAContainer(); err != nil {
+		return err
+	}
 	b := bench{binary: *binary, runs: *n, slow: *slow, guests: *guests}
 	return b.run(all)
 }
@@ -69,11 +72,11 @@ func (b bench) run(all []guest) error {
 	for _, g := range all {
 		fmt.Fprintf(w, "%s, %.1f MB\t", g.name, float64(g.size)/1e6)
 		for _, m := range []mode{shared, private, cold, interpreted} {
-			total, load, err := b.time(g, m)
+			f, err := b.time(g, m)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", g.name, m, err)
 			}
-			fmt.Fprintf(w, "%.1f (load %.1f)\t", total, load)
+			fmt.Fprintf(w, "%s\t", f)
 		}
 		fmt.Fprintln(w)
 		w.Flush()

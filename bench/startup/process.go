@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,27 @@ func init() {
 	err := unix.Exec(job.ExecPath, os.Args, []string{job.RoleEnv + "=" + job.RoleRunner})
 	fmt.Fprintln(os.Stderr, "exec:", err)
 	os.Exit(1)
+}
+
+// containerCapabilities are those that containerd and Docker give by default.
+var containerCapabilities = []int{
+	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FSETID, unix.CAP_FOWNER, unix.CAP_MKNOD, unix.CAP_NET_RAW, unix.CAP_SETGID, unix.CAP_SETUID,
+	unix.CAP_SETFCAP, unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_CHROOT, unix.CAP_KILL, unix.CAP_AUDIT_WRITE,
+}
+
+// likeAContainer gives the processes that this goroutine starts from now on the
+// capabilities that they would have in a container.
+func likeAContainer() error {
+	runtime.LockOSThread()
+	for c := range unix.CAP_LAST_CAP + 1 {
+		if slices.Contains(containerCapabilities, c) {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil {
+			return fmt.Errorf("drop capability %d (run this as root): %w", c, err)
+		}
+	}
+	return nil
 }
 
 // process is a runner for which this program plays the shim.
@@ -124,40 +146,51 @@ func (b bench) start(g guest, m mode, args []string) (p *process, err error) {
 	return p, p.control.Send(job.Go, nil)
 }
 
-// time returns the median of the milliseconds from exec to end, and of those
-// that the runner says loading has taken.
-func (b bench) time(g guest, m mode) (total, load float64, err error) {
+// figures are medians in milliseconds.
+type figures struct {
+	wall float64 // from exec to end
+	cpu  float64 // of the process, on all CPUs together
+	load float64 // what the runner says that loading has taken
+}
+
+func (f figures) String() string {
+	return fmt.Sprintf("%.1f (cpu %.1f, load %.1f)", f.wall, f.cpu, f.load)
+}
+
+func (b bench) time(g guest, m mode) (f figures, err error) {
 	runs := b.runs
 	if m == cold || m == interpreted {
 		runs = b.slow
 	}
-	var totals, loads []float64
+	var walls, cpus, loads []float64
 	for range runs + 1 {
 		p, err := b.start(g, m, g.once)
 		if err != nil {
-			return 0, 0, err
+			return f, err
 		}
 		report, err := p.control.ReadReport()
 		if err != nil || report.Kind != job.Ready {
 			_ = p.cmd.Process.Kill()
 			_ = p.cmd.Wait()
-			return 0, 0, fmt.Errorf("report %+v, %w", report, err)
+			return f, fmt.Errorf("report %+v, %w", report, err)
 		}
 		if want := (map[mode]job.CodeUse{shared: job.CodeShared, private: job.CodePrivate, cold: job.CodeCompiled, interpreted: job.CodeNone})[m]; report.Code != want {
-			return 0, 0, fmt.Errorf("code is %s, not %s", report.Code, want)
+			return f, fmt.Errorf("code is %s, not %s", report.Code, want)
 		}
 		out, _ := io.ReadAll(p.stdout)
 		if err := p.cmd.Wait(); err != nil {
-			return 0, 0, err
+			return f, err
 		}
-		totals = append(totals, float64(time.Since(p.began).Microseconds())/1000)
+		walls = append(walls, float64(time.Since(p.began).Microseconds())/1000)
+		cpus = append(cpus, float64((p.cmd.ProcessState.UserTime()+p.cmd.ProcessState.SystemTime()).Microseconds())/1000)
 		loads = append(loads, report.Load)
 		if len(out) == 0 {
-			return 0, 0, fmt.Errorf("no output")
+			return f, fmt.Errorf("no output")
 		}
 		p.conn.Close()
 	}
-	return median(totals[1:]), median(loads[1:]), nil // the first one warms up
+	// The first one warms up.
+	return figures{median(walls[1:]), median(cpus[1:]), median(loads[1:])}, nil
 }
 
 func median(x []float64) float64 {

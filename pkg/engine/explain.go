@@ -22,11 +22,11 @@ func unsupportedFeature(name, feature string) error {
 }
 
 // disabledFeature is how wazero says that a proposal is off.
-var disabledFeature = regexp.MustCompile(`feature "([^"]+)" is disabled`)
+const disabledFeature = `feature "([^"]+)" is disabled`
 
 // exceptionOpcode is wazero's complaint about an instruction that exceptions
 // brought.
-var exceptionOpcode = regexp.MustCompile(`invalid instruction 0x([6-9]|18|19|1f)\b`)
+const exceptionOpcode = `invalid instruction 0x([6-9]|18|19|1f)\b`
 
 // unsupportedTargets are the features that compilers record in a module, by
 // their LLVM names, which wazero does not know by name either.
@@ -45,10 +45,11 @@ var unsupportedTargets = map[string]string{
 // outline is of a module that wazero refuses, though it could be read.
 func explainCompileError(name string, err error, outline *wasmbin.Module) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	if m := disabledFeature.FindStringSubmatch(text); m != nil {
+	// Compiled here, not in each process that starts.
+	if m := regexp.MustCompile(disabledFeature).FindStringSubmatch(text); m != nil {
 		return unsupportedFeature(name, fmt.Sprintf("the feature %q", m[1]))
 	}
-	if exceptionOpcode.MatchString(text) {
+	if regexp.MustCompile(exceptionOpcode).MatchString(text) {
 		return unsupportedFeature(name, "exceptions")
 	}
 	for _, target := range outline.TargetFeatures {

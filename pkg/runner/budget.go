@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
@@ -27,21 +27,9 @@ const (
 	smallHeap = 16 << 20
 )
 
-// setLoadLimits turns the garbage collector off for loading a module with code
-// from the cache, which leaves little garbage behind, as long as there is memory.
-func setLoadLimits(limit int64) {
-	debug.SetGCPercent(-1)
-	if limit <= 0 {
-		limit = 1 << 30
-	}
-	debug.SetMemoryLimit(limit / 2)
-}
-
 // setCompileLimits makes the garbage collector work harder while compiling
 // instead of letting the container run out of memory.
 func setCompileLimits(limit int64) {
-	debug.SetGCPercent(100)
-	debug.SetMemoryLimit(math.MaxInt64)
 	if limit > 0 {
 		debug.SetMemoryLimit(limit / 2)
 	}
@@ -59,9 +47,8 @@ type usage struct {
 // budgetMemory returns the allocator of the guest's memory. It fails if the
 // limit cannot hold even what the memory has at the start.
 func budgetMemory(limit int64, outline *wasmbin.Module, u usage) (*linmem.Allocator, error) {
-	tidyHeap()
+	u.tidyHeap()
 	if limit <= 0 {
-		debug.SetMemoryLimit(math.MaxInt64)
 		return u.allocator(linmem.Unlimited()), nil
 	}
 	used := u.used()
@@ -96,10 +83,10 @@ func (u usage) used() int64 {
 	return max(anonymous, 0)
 }
 
-// tidyHeap gives the heap back to the kernel as far as it is not needed any more,
-// which takes milliseconds, if that may be worth it.
-func tidyHeap() {
-	if goMemory() > smallHeap {
+// tidyHeap gives the heap back to the kernel as far as it is not needed any more.
+// That takes milliseconds, and loading code from the cache leaves little behind.
+func (u usage) tidyHeap() {
+	if u.used()-u.code > smallHeap {
 		debug.FreeOSMemory()
 	}
 }
@@ -122,12 +109,9 @@ func anonymousMemory() (int64, bool) {
 
 // goMemory returns what the Go runtime holds, in bytes.
 func goMemory() int64 {
-	samples := []metrics.Sample{
-		{Name: "/memory/classes/total:bytes"},
-		{Name: "/memory/classes/heap/released:bytes"},
-	}
-	metrics.Read(samples)
-	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.Sys - stats.HeapReleased)
 }
 
 func mebi(bytes int64) string {

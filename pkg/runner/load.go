@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -42,7 +41,6 @@ func loadGuest(ctx context.Context, j *job.Job, control *orders) (*guest, error)
 		return nil, errors.New("the shim passed no module")
 	}
 	defer l.closeFile()
-	setLoadLimits(j.MemoryLimit)
 	if l.canCompile {
 		l.module = begin(func() (*engine.Module, error) { return engine.ReadModule(l.file, j.Module) })
 		l.runtime = begin(func() (*engine.Runtime, error) { return engine.NewLoader(ctx) })
@@ -84,7 +82,6 @@ func (l *loader) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		debug.SetGCPercent(100)
 		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage); err != nil {
 			return err
 		}
