@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -51,8 +52,8 @@ const here = ^uintptr(99)
 // none is the descriptor -1.
 const none = ^uintptr(0)
 
-// spins keeps the Go compiler from removing a loop.
-var spins int
+// spins makes a loop do something.
+var spins atomic.Int64
 
 // harmless deeds end otherwise than by the filter.
 func harmless() map[string]deed {
@@ -63,8 +64,8 @@ func harmless() map[string]deed {
 			return nil
 		},
 		"spin": func(*cage.Cage) error {
-			for n := 0; ; n++ {
-				spins = n
+			for {
+				spins.Add(1)
 			}
 		},
 		// It would come out of a pool that belongs to others. wazero can do without.
