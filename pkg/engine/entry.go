@@ -53,7 +53,7 @@ func OpenEntry(file *os.File, private bool) (*Entry, error) {
 	// The size is that of the file now; a cache never changes an entry.
 	info, err := file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("read the machine code: %w", err)
+		return nil, stale("%v", err)
 	}
 	if info.Size() != header.Size() {
 		return nil, stale("it has %d bytes instead of %d", info.Size(), header.Size())
@@ -63,7 +63,7 @@ func OpenEntry(file *os.File, private bool) (*Entry, error) {
 	}
 	e := &Entry{header: header, prefix: make([]byte, header.PrefixSize), suffix: make([]byte, suffixSize)}
 	if err := errors.Join(readAt(file, e.prefix, header.PrefixOffset()), readAt(file, e.suffix, header.SuffixOffset())); err != nil {
-		return nil, fmt.Errorf("read the machine code: %w", err)
+		return nil, stale("%v", err)
 	}
 	if header.CodeSize == 0 {
 		e.shared = !private
@@ -118,7 +118,7 @@ func (e *Entry) copyCode(file *os.File) error {
 	}
 	if err := readAt(file, code, e.header.CodeOffset); err != nil {
 		munmap(code)
-		return fmt.Errorf("read the machine code: %w", err)
+		return stale("%v", err)
 	}
 	e.code = code
 	return nil

@@ -66,15 +66,14 @@ func (l *loader) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		begin := time.Now()
+		arrived := time.Now()
 		if order == job.Code && l.canCompile {
 			err = l.loadCode(ctx, file)
 		} else {
 			err = l.compile(ctx, order, file)
 		}
-		var stale *engine.StaleError
-		if errors.As(err, &stale) {
-			if err := l.control.Report(job.Report{Kind: job.Stale, Message: stale.Reason}); err != nil {
+		if reason, stale := staleness(err); stale {
+			if err := l.control.Report(job.Report{Kind: job.Stale, Message: reason}); err != nil {
 				return err
 			}
 			continue
@@ -85,7 +84,20 @@ func (l *loader) load(ctx context.Context) error {
 		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage); err != nil {
 			return err
 		}
-		return l.control.Report(job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(begin)) / float64(time.Millisecond)})
+		return l.control.Report(job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(arrived)) / float64(time.Millisecond)})
+	}
+}
+
+// staleness tells whether an error is one about the code, not about the module.
+func staleness(err error) (reason string, stale bool) {
+	var s *engine.StaleError
+	switch {
+	case errors.As(err, &s):
+		return s.Reason, true
+	case errors.Is(err, engine.ErrInternals): // no code can be used in this way
+		return err.Error(), true
+	default:
+		return "", false
 	}
 }
 
@@ -101,17 +113,13 @@ func (l *loader) loadCode(ctx context.Context, file *os.File) error {
 	if err != nil {
 		return err
 	}
-	l.guest.runtime, err = l.runtime()
-	if errors.Is(err, engine.ErrInternals) {
-		err = &engine.StaleError{Reason: err.Error()}
-	}
-	if err != nil {
+	if l.guest.runtime, err = l.runtime(); err != nil {
 		return err
 	}
 	if err := entry.Check(module); err != nil {
 		// The file stays open, and may not be the one any more that it was.
 		module.Free()
-		l.module = func() (*engine.Module, error) { return engine.ReadModule(l.file, l.job.Module) }
+		l.module = sync.OnceValues(func() (*engine.Module, error) { return engine.ReadModule(l.file, l.job.Module) })
 		return err
 	}
 	l.closeFile() // before anything of the module is looked at
@@ -121,15 +129,16 @@ func (l *loader) loadCode(ctx context.Context, file *os.File) error {
 	if err := l.check(); err != nil {
 		return err
 	}
-	l.runtime = func() (*engine.Runtime, error) { return engine.NewLoader(ctx) } // in case of another attempt
-	l.guest.compiled, err = l.guest.runtime.Load(ctx, module, entry)
-	l.usage.image = module.Image()
-	l.guest.use = job.CodeShared
-	if !entry.Shared() {
-		l.guest.use = job.CodePrivate
-		l.usage.code = entry.CodeSize()
+	// In case of another attempt:
+	l.runtime = sync.OnceValues(func() (*engine.Runtime, error) { return engine.NewLoader(ctx) })
+	if l.guest.compiled, err = l.guest.runtime.Load(ctx, module, entry); err != nil {
+		return err
 	}
-	return err
+	l.guest.use, l.usage = job.CodeShared, usage{image: module.Image()}
+	if !entry.Shared() {
+		l.guest.use, l.usage.code = job.CodePrivate, entry.CodeSize()
+	}
+	return nil
 }
 
 // compile does without code from elsewhere. file is the module, or nil if the
@@ -142,6 +151,7 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 		l.closeFile()
 		l.file = file
 	}
+	l.discard(ctx)
 	data, err := engine.ReadFile(l.file, l.job.Module)
 	l.closeFile()
 	if err != nil {
@@ -166,9 +176,22 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 	if err := l.check(); err != nil {
 		return err
 	}
-	l.usage.code = int64(l.outline.CodeSize) * codeExpansion
+	l.usage = usage{code: int64(l.outline.CodeSize) * codeExpansion}
 	l.guest.compiled, err = l.guest.runtime.CompileHere(ctx, data, l.job.Module, l.outline, workers(l.job.MemoryLimit))
 	return err
+}
+
+// discard frees what has been prepared for code from the cache.
+func (l *loader) discard(ctx context.Context) {
+	if !l.canCompile {
+		return
+	}
+	if m, err := l.module(); err == nil {
+		m.Free()
+	}
+	if r, err := l.runtime(); err == nil {
+		r.Close(ctx)
+	}
 }
 
 // check refuses what cannot run before time is spent on it.

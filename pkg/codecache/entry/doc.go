@@ -9,7 +9,7 @@
 //	  0  magic "wazerocc"
 //	  8  format u32, reserved u32 (0)
 //	 16  sha256 of the module
-//	 48  the key under which wazero asks for the code
+//	 48  the key of the module, as package engine derives it
 //	 80  sizes u64 of prefix, code and suffix; offset u64 of the code; size u64
 //	     of the module; reserved u64 (0)
 //	128  engine, 64 bytes, padded with zeros

@@ -45,8 +45,8 @@ type Header struct {
 	ModuleSize int64
 	// Engine is what the code needs besides.
 	Engine Engine
-	// EngineKey is what wazero derived from the bytes that it compiled. wazero
-	// in a runner derives it again from those that it decoded: if the keys are
+	// EngineKey is what package engine derived from the bytes that were compiled.
+	// A runner derives it again from those that it has read: if the keys are
 	// equal, the code belongs to these bytes, however they got there.
 	EngineKey [32]byte
 	// Sizes of the parts in bytes, and where the code begins in the file.
