@@ -20,6 +20,7 @@ type source struct {
 	replaced string
 	err      error
 	reasons  []string
+	last     *os.File
 }
 
 func (s *source) file(content string) (*os.File, error) {
@@ -31,6 +32,7 @@ func (s *source) file(content string) (*os.File, error) {
 	f, err := os.Open(path)
 	must(s.t, err)
 	s.t.Cleanup(func() { f.Close() })
+	s.last = f
 	return f, nil
 }
 

@@ -254,6 +254,10 @@ func TestHandoffLeavesNoDescriptors(t *testing.T) {
 	}
 	round := func() {
 		h := prepared(t)
+		// Nobody receives it.
+		code := &source{t: t, code: "the code"}
+		must(t, h.Provide(t.Context(), code))
+		must(t, code.last.Close())
 		h.Close()
 		<-h.ended
 	}
