@@ -133,7 +133,7 @@ func (p program) check(t *testing.T, c *testenv.Containerd, img testenv.Image) {
 	}
 	if p.stdin != "" {
 		// ctr forgets an end of its stdin that comes before the task exists.
-		testenv.Eventually(t, "running program", func() error {
+		testenv.EventuallyWithin(t, testenv.CompileLimit, "running program", func() error {
 			if out, err := c.TryCtr("task", "ls"); err != nil || !strings.Contains(out, "RUNNING") {
 				return fmt.Errorf("ctr task ls says %q (%v)", out, err)
 			}

@@ -75,8 +75,18 @@ func (b *Buffer) WaitFor(t testing.TB, text string) {
 	})
 }
 
+// CompileLimit is for what has to wait for a compiler, which runs at a low
+// priority on machines that may be busy.
+const CompileLimit = 3 * time.Minute
+
 // Eventually waits until check succeeds; otherwise the test fails.
 func Eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	EventuallyWithin(t, limit, what, check)
+}
+
+// EventuallyWithin is Eventually with a limit of its own.
+func EventuallyWithin(t testing.TB, limit time.Duration, what string, check func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		err := check()
