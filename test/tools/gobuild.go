@@ -35,21 +35,32 @@ func (g goInstall) make(ctx context.Context, j job) error {
 // modules with replace or exclude directives, and modules without a go.mod.
 type goCopy struct {
 	module, suffix string // suffix is appended to the version: "+incompatible"
-	pkgs           []string
-	cgo            bool
-	tags           string
-	set            map[string]string
+	// sum is the module's checksum as in go.sum. With it, go's checksum database
+	// is not asked about this module.
+	sum   string
+	pkgs  []string
+	tests []string // packages whose test binaries are commands, too
+	cgo   bool
+	tags  string
+	set   map[string]string
 }
 
 func (g goCopy) make(ctx context.Context, j job) error {
 	var stdout bytes.Buffer
-	err := runGo(ctx, j.work, false, nil, &stdout, "mod", "download", "-json", g.module+"@v"+j.version+g.suffix)
+	var env []string
+	if g.sum != "" {
+		env = []string{"GONOSUMDB=" + g.module}
+	}
+	err := runGo(ctx, j.work, false, env, &stdout, "mod", "download", "-json", g.module+"@v"+j.version+g.suffix)
 	if err != nil {
 		return err
 	}
-	var download struct{ Dir string }
+	var download struct{ Dir, Sum string }
 	if err := json.Unmarshal(stdout.Bytes(), &download); err != nil {
 		return fmt.Errorf("read the answer of go mod download: %w", err)
+	}
+	if g.sum != "" && download.Sum != g.sum {
+		return fmt.Errorf("%s has the checksum %s, expected %s", g.module, download.Sum, g.sum)
 	}
 	src := filepath.Join(j.work, "src")
 	if err := copyTree(src, download.Dir); err != nil {
@@ -59,7 +70,16 @@ func (g goCopy) make(ctx context.Context, j job) error {
 		return err
 	}
 	args := append([]string{"build", "-o", j.out + "/"}, buildFlags(g.tags, g.set)...)
-	return runGo(ctx, src, g.cgo, nil, nil, append(args, g.pkgs...)...)
+	if err := runGo(ctx, src, g.cgo, nil, nil, append(args, g.pkgs...)...); err != nil {
+		return err
+	}
+	for _, pkg := range g.tests {
+		args := append([]string{"test", "-c", "-o", filepath.Join(j.out, filepath.Base(pkg))}, buildFlags(g.tags, g.set)...)
+		if err := runGo(ctx, src, g.cgo, nil, nil, append(args, pkg)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // useVendorMod puts go.mod and go.sum in place for projects that keep them as

@@ -29,6 +29,7 @@ func distroPackages() []distroPackage {
 		{"libclang-rt-14-dev-wasm32", "the C example", file("/usr/lib/llvm-14/lib/clang/14*/lib/wasi/libclang_rt.builtins-wasm32.a")},
 		{"wabt", "the WAT example (wat2wasm)", command("wat2wasm")},
 		{"iproute2", "network namespaces of the Docker tests", command("ip")},
+		{"containernetworking-plugins", "the network of pods", file("/usr/lib/cni/bridge")},
 		{"tini", "docker run --init", command("tini-static")},
 		{"procps", "docker top calls ps", command("ps")},
 		{"util-linux", "unshare, nsenter, script", command("unshare")},
