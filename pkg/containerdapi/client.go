@@ -19,6 +19,7 @@ const DefaultAddress = "/run/containerd/containerd.sock"
 // Methods of containerd's API; github.com/containerd/containerd/api has the
 // definitions, by whose field numbers messages are read here.
 const (
+	getContainer   = "/containerd.services.containers.v1.Containers/Get"
 	getImage       = "/containerd.services.images.v1.Images/Get"
 	listImages     = "/containerd.services.images.v1.Images/List"
 	readContent    = "/containerd.services.content.v1.Content/Read"
@@ -55,6 +56,41 @@ type Descriptor struct {
 type Image struct {
 	Name   string
 	Target Descriptor
+}
+
+// Container is what containerd knows of a container, as far as it matters here.
+type Container struct {
+	ID string
+	// Image is the name of the image it was made of; empty if whoever made it
+	// did not say.
+	Image string
+}
+
+// Container returns the container with that id, or an error that
+// errdefs.IsNotFound recognises.
+func (c *Client) Container(ctx context.Context, id string) (Container, error) {
+	request := protowire.AppendTag(nil, 1, protowire.BytesType)
+	request = protowire.AppendString(request, id)
+	answer, err := c.rpc.Call(ctx, getContainer, request)
+	if err != nil {
+		return Container{}, err
+	}
+	var found Container
+	err = eachField(answer, func(n protowire.Number, value []byte, _ uint64) error {
+		if n != 1 {
+			return nil
+		}
+		return eachField(value, func(n protowire.Number, value []byte, _ uint64) error {
+			switch n {
+			case 1:
+				found.ID = string(value)
+			case 3:
+				found.Image = string(value)
+			}
+			return nil
+		})
+	})
+	return found, err
 }
 
 // Image returns the image with exactly that name, or an error that

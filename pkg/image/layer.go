@@ -63,7 +63,7 @@ func (r *reader) tryWalk(l containerdapi.Descriptor, visit func(*file) error) er
 		return err
 	}
 	defer packed.Close()
-	plain, err := unpack(packed)
+	plain, _, err := unpack(packed)
 	if err != nil {
 		return err
 	}
@@ -110,30 +110,30 @@ func (r *reader) walkArchive(in io.Reader, visit func(*file) error) error {
 	}
 }
 
-// unpack undoes compression.
-func unpack(packed io.Reader) (io.ReadCloser, error) {
+// unpack undoes compression, and tells whether there was any.
+func unpack(packed io.Reader) (_ io.ReadCloser, compressed bool, _ error) {
 	in := bufio.NewReaderSize(packed, 64<<10)
 	head, err := in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, false, err
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}): // RFC 1952
 		z, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return z, nil
+		return z, true, nil
 	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), // RFC 8878
 		len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], []byte{0x2a, 0x4d, 0x18}): // a skippable frame
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return z.IOReadCloser(), nil
+		return z.IOReadCloser(), true, nil
 	}
-	return io.NopCloser(in), nil
+	return io.NopCloser(in), false, nil
 }
 
 // budget fails when more is read than is left.

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,14 @@ type document struct {
 		Platform    *platform         `json:"platform"`
 		Annotations map[string]string `json:"annotations"`
 	} `json:"manifests"`
-	Layers   []descriptor `json:"layers"`
-	FSLayers []any        `json:"fsLayers"`
+	Config   descriptor `json:"config"`
+	Layers   []layer    `json:"layers"`
+	FSLayers []any      `json:"fsLayers"`
+}
+
+type layer struct {
+	descriptor
+	Annotations map[string]string `json:"annotations"`
 }
 
 type descriptor struct {
@@ -44,32 +51,58 @@ type platform struct {
 
 func (p platform) String() string { return p.OS + "/" + p.Architecture }
 
-// fits tells whether containers of that platform run here: Linux of this
-// machine, or one of the names under which Wasm images are published.
-func (p platform) fits() bool {
-	switch p.OS {
-	case "linux":
-		return p.Architecture == runtime.GOARCH
-	case "wasip1", "wasi":
-		return strings.HasPrefix(p.Architecture, "wasm")
+// preference orders the platforms whose containers run here, the best first: Linux
+// of this machine, which containerd chooses by itself, then the names under which
+// Wasm images are published. ok is false for all others.
+func (p platform) preference() (rank int, ok bool) {
+	os := strings.ToLower(p.OS) // Spin writes "Wasip1"
+	if os == "linux" && p.Architecture == runtime.GOARCH {
+		return 0, true
 	}
-	return false
+	if !strings.HasPrefix(p.Architecture, "wasm") {
+		return 0, false
+	}
+	rank = slices.Index([]string{"wasip1", "wasi", "linux"}, os)
+	return rank + 1, rank >= 0
 }
 
 // attestation is an annotation of what is in an index and is no image: build
 // provenance, signatures.
 const attestation = "vnd.docker.reference.type"
 
-// chain is the layers of one manifest, from the bottom up.
-type chain []containerdapi.Descriptor
+// Manifest is an image of an index, or one that stands alone.
+type Manifest struct {
+	// Platform is "os/architecture" as the index has it; empty if it does not say,
+	// or there is none. A stranger has chosen it, and all other names here.
+	Platform string
+	// Preference is 0 for this machine's platform and for a manifest that stands
+	// alone, and higher for platforms that are taken if there is no other.
+	Preference int
+	Config     containerdapi.Descriptor
+	// Layers from the bottom up.
+	Layers []Layer
+}
 
-// chains returns the layers of every manifest of an image that fits this machine
-// and is there. A manifest that stands alone is taken whatever its platform.
-func chains(ctx context.Context, store Store, target containerdapi.Descriptor) ([]chain, error) {
+// Layer is a part of an image.
+type Layer struct {
+	containerdapi.Descriptor
+	// Title is the name of the file that the layer is, if it is one
+	// (org.opencontainers.image.title).
+	Title string
+}
+
+const annotationTitle = "org.opencontainers.image.title"
+
+// Manifests returns every manifest of an image that fits this machine and is in
+// the store, target being what the image's name refers to, by preference. A
+// manifest that stands alone is taken whatever its platform. An error is a
+// sentence about the image.
+func Manifests(ctx context.Context, store Store, target containerdapi.Descriptor) ([]Manifest, error) {
 	s := search{ctx: ctx, store: store}
-	if err := s.visit(target, 0, true); err != nil {
+	if err := s.visit(target, 0, true, Manifest{}); err != nil {
 		return nil, err
 	}
+	slices.SortStableFunc(s.found, func(a, b Manifest) int { return cmp.Compare(a.Preference, b.Preference) })
 	switch {
 	case len(s.found) > 0:
 		return s.found, nil
@@ -81,17 +114,18 @@ func chains(ctx context.Context, store Store, target containerdapi.Descriptor) (
 	return nil, errors.New("its index is empty")
 }
 
-// search collects the chains of an image.
+// search collects the manifests of an image.
 type search struct {
 	ctx     context.Context
 	store   Store
 	visited []string // digests
-	found   []chain
+	found   []Manifest
 	others  []string // platforms that do not fit
 	missing error    // why a manifest that would fit could not be read
 }
 
-func (s *search) visit(d containerdapi.Descriptor, depth int, alone bool) error {
+// visit follows a descriptor. m has what the way to it has told.
+func (s *search) visit(d containerdapi.Descriptor, depth int, alone bool, m Manifest) error {
 	if slices.Contains(s.visited, d.Digest) {
 		return nil
 	}
@@ -109,7 +143,7 @@ func (s *search) visit(d containerdapi.Descriptor, depth int, alone bool) error 
 	}
 	switch {
 	case doc.Layers != nil:
-		return s.take(d, doc)
+		return s.take(d, doc, m)
 	case doc.Manifests == nil:
 		if doc.FSLayers != nil {
 			return fmt.Errorf("manifest %s has the format of Docker 1.9 and older: build or push the image again", d.Digest)
@@ -119,31 +153,36 @@ func (s *search) visit(d containerdapi.Descriptor, depth int, alone bool) error 
 		}
 		return nil
 	}
-	for _, m := range doc.Manifests {
-		if m.Annotations[attestation] != "" {
+	for _, entry := range doc.Manifests {
+		if entry.Annotations[attestation] != "" {
 			continue
 		}
-		if m.Platform != nil && !m.Platform.fits() {
-			// The platform is a stranger's text.
-			s.others = append(s.others, fmt.Sprintf("%.40q", m.Platform))
-			continue
+		next := m
+		if entry.Platform != nil {
+			rank, ok := entry.Platform.preference()
+			if !ok {
+				// The platform is a stranger's text.
+				s.others = append(s.others, fmt.Sprintf("%.40q", entry.Platform))
+				continue
+			}
+			next.Platform, next.Preference = entry.Platform.String(), rank
 		}
-		if err := s.visit(m.export(), depth+1, len(doc.Manifests) == 1); err != nil {
+		if err := s.visit(entry.export(), depth+1, len(doc.Manifests) == 1, next); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *search) take(d containerdapi.Descriptor, doc *document) error {
+func (s *search) take(d containerdapi.Descriptor, doc *document, m Manifest) error {
 	if len(doc.Layers) > maxLayers {
 		return fmt.Errorf("manifest %s has more than %d layers", d.Digest, maxLayers)
 	}
-	var c chain
+	m.Config = doc.Config.export()
 	for _, l := range doc.Layers {
-		c = append(c, l.export())
+		m.Layers = append(m.Layers, Layer{l.export(), l.Annotations[annotationTitle]})
 	}
-	s.found = append(s.found, c)
+	s.found = append(s.found, m)
 	return nil
 }
 

@@ -16,15 +16,15 @@ import (
 // all platforms that containers here may have. Files that are the same by a hard
 // link or a shared layer are found once. An error is a sentence about the image.
 func Modules(ctx context.Context, store Store, target containerdapi.Descriptor) ([]Module, error) {
-	chains, err := chains(ctx, store, target)
+	manifests, err := Manifests(ctx, store, target)
 	if err != nil {
 		return nil, err
 	}
 	r := newReader(ctx, store)
 	var all []Module
 	seen := map[content]bool{}
-	for _, c := range chains {
-		found, err := r.find(c)
+	for _, m := range manifests {
+		found, err := r.find(m.chain())
 		if err != nil {
 			return nil, err
 		}
@@ -36,6 +36,17 @@ func Modules(ctx context.Context, store Store, target containerdapi.Descriptor) 
 		}
 	}
 	return all, nil
+}
+
+// chain is the layers of one manifest, from the bottom up.
+type chain []containerdapi.Descriptor
+
+func (m Manifest) chain() chain {
+	c := make(chain, 0, len(m.Layers))
+	for _, l := range m.Layers {
+		c = append(c, l.Descriptor)
+	}
+	return c
 }
 
 // find lays the layers of a chain over each other.
