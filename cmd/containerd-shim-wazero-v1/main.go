@@ -49,11 +49,12 @@ func serve(flags *bootstrap.Flags) error {
 		return err
 	}
 	return shim.Serve(shim.Config{
-		Namespace: flags.Namespace,
-		Debug:     flags.Debug,
-		Events:    os.Getenv("TTRPC_ADDRESS"),
-		Listener:  listener,
-		Arrived:   flags.Created,
-		Retire:    flags.Retire,
+		Namespace:  flags.Namespace,
+		Debug:      flags.Debug,
+		Containerd: flags.Address,
+		Events:     os.Getenv("TTRPC_ADDRESS"),
+		Listener:   listener,
+		Arrived:    flags.Created,
+		Retire:     flags.Retire,
 	})
 }

@@ -30,8 +30,9 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 		Args:             argv,
 		Env:              environment(p.process.Env, p.process.Cwd),
 		Preopens:         preopens(),
-		MemoryLimit:      p.memoryLimit(),
+		MemoryLimit:      p.settings.bound(p.memoryLimit()),
 		KeepCapabilities: p.keepCapabilities(),
+		PrivateCode:      p.settings.privateCode,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -44,8 +45,13 @@ type Plan struct {
 	Kind Kind
 	// Module is open for reading; nil for native.
 	Module *os.File
+	// Digest is the SHA-256 of the module, if it is known without reading it.
+	Digest *[sha256.Size]byte
 	// Job is the runner's; nil for native.
 	Job *job.Job
+
+	// missing is what a native plan leaves to the launcher to find.
+	missing *Missing
 }
 
 // Close closes the module.
@@ -70,17 +76,24 @@ func PlanContainer(spec *specs.Spec, tree *Tree) (*Plan, error) {
 		return nil, err
 	}
 	p := planner{process: spec.Process, container: spec, demand: d, mayAppear: hooksMayAddFiles(spec.Hooks)}
+	if p.settings, err = settingsOf(spec.Annotations); err != nil {
+		return nil, err
+	}
 	return p.plan(tree)
 }
 
 // PlanExec plans a further process of a container, whose spec holds what a
-// process inherits: the memory limit and the id mappings. The annotations are
-// about the first process only.
+// process inherits: the memory limit and the id mappings. Annotations that demand
+// Wasm are about the first process only.
 func PlanExec(process *specs.Process, container *specs.Spec, tree *Tree) (*Plan, error) {
 	if err := checkProcess(process); err != nil {
 		return nil, err
 	}
 	p := planner{process: process, container: container}
+	var err error
+	if p.settings, err = settingsOf(container.Annotations); err != nil {
+		return nil, err
+	}
 	return p.plan(tree)
 }
 
@@ -109,6 +122,7 @@ type planner struct {
 	process   *specs.Process
 	container *specs.Spec
 	demand    demand
+	settings  settings
 	mayAppear bool
 }
 
@@ -122,38 +136,59 @@ func (p *planner) plan(tree *Tree) (*Plan, error) {
 	args := p.process.Args
 	prog, err := f.find(args[0])
 	if err != nil {
-		return p.notFound(args[0], err)
+		return p.notFound(args, err)
 	}
+	var missing *Missing // behind an init
 	if isInit(args, prog) {
-		if module := f.behindInit(args[2]); module != nil {
+		module, err := f.behindInit(args[2])
+		switch {
+		case module != nil:
 			prog.file.Close()
 			prog, args = module, args[2:]
+		case err != nil && isMissing(err):
+			missing = &Missing{p.explain(args[2], err), args[2:]}
 		}
 	}
 	if prog.head.wasm() {
 		return p.wasm(prog, args)
 	}
 	defer prog.file.Close()
-	return p.native(prog, args[0])
+	plan, err := p.native(prog, args[0])
+	if err == nil {
+		plan.missing = missing
+	}
+	return plan, err
 }
 
 // notFound explains why there is no program, or leaves it to the launcher.
-func (p *planner) notFound(command string, err error) (*Plan, error) {
-	if isAbsent(err) && (p.mayAppear || errors.Is(err, errHidden)) {
-		if p.demand == (demand{}) {
-			return &Plan{Kind: Native}, nil
-		}
+func (p *planner) notFound(args []string, err error) (*Plan, error) {
+	explained := p.explain(args[0], err)
+	if !isMissing(err) {
+		return nil, explained
 	}
+	missing := &Missing{explained, args}
+	if isAbsent(err) && (p.mayAppear || errors.Is(err, errHidden)) && p.demand == (demand{}) {
+		return &Plan{Kind: Native, missing: missing}, nil
+	}
+	return nil, missing
+}
+
+// isMissing: there is nothing of that name that could be a program. A directory
+// may be a dummy, as "/" for an image that has nothing else.
+func isMissing(err error) bool { return isAbsent(err) || errors.Is(err, unix.EISDIR) }
+
+// explain makes a sentence of the error of a search.
+func (p *planner) explain(command string, err error) error {
 	const check = "check ENTRYPOINT and CMD of the image, or the command"
 	switch {
 	case errors.Is(err, errNotInPath):
-		return nil, invalidf("process.args[0] %q: %v: %s", command, err, check)
+		return invalidf("process.args[0] %q: %v: %s", command, err, check)
 	case errors.Is(err, unix.EISDIR):
-		return nil, invalidf("process.args[0] %q: is a directory: name the module in it", command)
+		return invalidf("process.args[0] %q: is a directory: name the module in it", command)
 	case errors.Is(err, unix.EACCES):
-		return nil, invalidf("process.args[0] %q: %v: %s", command, cause(err), "make it readable and executable, or run as another user")
+		return invalidf("process.args[0] %q: %v: %s", command, cause(err), "make it readable and executable, or run as another user")
 	default:
-		return nil, invalidf("process.args[0] %q: %v: %s", command, cause(err), check)
+		return invalidf("process.args[0] %q: %v: %s", command, cause(err), check)
 	}
 }
 
@@ -231,17 +266,18 @@ func isInit(args []string, prog *program) bool {
 }
 
 // behindInit is the module that an init is to start, or nil: a native command
-// keeps its init, and what is not there is the init's to say.
-func (f *finder) behindInit(command string) *program {
+// keeps its init, and what is not there is the init's to say. The error is that of
+// the search.
+func (f *finder) behindInit(command string) (*program, error) {
 	prog, err := f.find(command)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	if !prog.head.wasm() {
 		prog.file.Close()
-		return nil
+		return nil, nil
 	}
-	return prog
+	return prog, nil
 }
 
 // hasNUL finds the argument or variable that cannot be passed to a program.

@@ -45,9 +45,10 @@ func readHead(f io.ReaderAt) (head, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return head{}, err
 	}
-	data := buf[:n]
-	return head{data: data, format: formatOf(data)}, nil
+	return headOf(buf[:n]), nil
 }
+
+func headOf(data []byte) head { return head{data: data, format: formatOf(data)} }
 
 // formatOf knows the magic numbers. Wasm: core specification §5.5.16, component
 // model "Binary Format" (layer 1). ELF: gABI "ELF Identification".

@@ -9,12 +9,14 @@ import (
 	"net"
 	"os/exec"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/containerdapi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -40,6 +42,8 @@ const (
 type Config struct {
 	Namespace string
 	Debug     bool
+	// Containerd is the path of containerd's gRPC socket.
+	Containerd string
 	// Events is the address of containerd's ttrpc socket (TTRPC_ADDRESS).
 	Events string
 	// Listener is the socket on which containerd finds the shim.
@@ -81,6 +85,7 @@ func Serve(c Config) error {
 		Publish:     queue.Publish,
 		Launcher:    func(o options.Options) launcher.Launcher { return runc.New(children, o) },
 		Cache:       compiled.of,
+		Containerd:  containerdapi.New(strings.TrimPrefix(c.Containerd, "unix://"), c.Namespace),
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
 		Arrived:     c.Arrived,
 		Retire: func(ctx context.Context, idle func() bool) (bool, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/compile"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 )
@@ -34,6 +35,8 @@ type code struct {
 	got    *codecache.Code // nil if there is none, or not yet
 	err    error
 	closed bool
+
+	closing sync.Once // of module.File
 }
 
 var _ launcher.CodeSource = (*code)(nil)
@@ -48,12 +51,16 @@ func (s *Service) beginCode(ctx context.Context, p *process, plan *oci.Plan) (la
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	plan.Job.PrivateCode = p.container.options.PrivateCode
+	plan.Job.PrivateCode = plan.Job.PrivateCode || p.container.options.PrivateCode
 	k := &code{
 		cache:    s.Cache(p.container.options),
 		module:   codecache.Module{File: os.NewFile(uintptr(fd), plan.Module.Name()), Name: plan.Job.Module},
 		log:      s.logger(p.container.id),
 		patience: ctx, ready: make(chan struct{}),
+	}
+	if plan.Digest != nil {
+		digest := entry.Digest(*plan.Digest)
+		k.module.Digest = &digest
 	}
 	if p.execID != "" {
 		k.log = k.log.WithField("exec", p.execID)
@@ -139,7 +146,11 @@ func (k *code) started(loaded launcher.Loaded) {
 		}
 	}
 	k.log.WithFields(fields).Info("module started")
+	// Nobody needs the module any more, which may be in memory.
+	k.closeModule()
 }
+
+func (k *code) closeModule() { k.closing.Do(func() { k.module.File.Close() }) }
 
 // close gives up the use of the code; a lookup may go on for others.
 func (k *code) close() {
@@ -155,6 +166,6 @@ func (k *code) close() {
 	}
 	go func() {
 		<-k.ready // the lookup reads the file
-		k.module.File.Close()
+		k.closeModule()
 	}()
 }

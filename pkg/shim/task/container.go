@@ -7,6 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/artifact"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
@@ -21,6 +22,10 @@ type container struct {
 	spec    *specs.Spec
 	wasm    bool
 	state   bundle.State
+	// artifact is the image whose module init runs, if that is not in the root
+	// file system, and artifactCommand what init's command called it.
+	artifact        *artifact.Artifact
+	artifactCommand string
 
 	os     launcher.Container
 	cgroup cgroup.Cgroup // nil if there is none to be read

@@ -106,7 +106,7 @@ func (s *Service) launch(ctx, patience context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
-	plan, err := planContainer(config)
+	plan, err := s.plan(patience, c, config)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/artifact"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -24,6 +25,8 @@ type Config struct {
 	Launcher func(options.Options) launcher.Launcher
 	// Cache returns the code cache for a container's options.
 	Cache func(options.Options) *codecache.Cache
+	// Containerd is asked for images that are no root file systems.
+	Containerd artifact.Containerd
 	// StartLogger starts a logging program (binary://).
 	StartLogger stdio.StartFunc
 	// Arrived is told of every container for which Create is called.

@@ -126,7 +126,7 @@ func (s *Service) startExec(ctx context.Context, p *process) error {
 
 func (s *Service) launchExec(ctx context.Context, p *process) (*launcher.Process, error) {
 	c := p.container
-	plan, err := planExec(p)
+	plan, err := s.planExec(ctx, p)
 	if err != nil {
 		return nil, err
 	}
