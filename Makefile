@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-docker figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-docker test-k8s figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-docker; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-docker test-k8s; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -51,6 +51,9 @@ test-cache: build ## compiled code: what is compiled when and where, damage, bou
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
+
+test-k8s: build ## pods on a real Kubernetes of one node
+	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -timeout 30m ./kubernetes)
 
 figures: build ## time to the first output, and memory
 	cd test/integration && $(GO) test -count=1 -v -run TestFigures ./containerd

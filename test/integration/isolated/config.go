@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -88,4 +89,48 @@ func removeCgroupTree(dir string) {
 		}
 	}
 	_ = os.Remove(dir)
+}
+
+// MakeCgroups makes a cgroup below the root, in each hierarchy of v1 or in v2,
+// for programs that want to find it with all controllers.
+func MakeCgroups(name string) error {
+	const root = "/sys/fs/cgroup"
+	if controllers, err := os.ReadFile(root + "/cgroup.controllers"); err == nil {
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		for _, c := range strings.Fields(string(controllers)) {
+			for _, d := range []string{root, dir} {
+				// Some cannot be given on, as cpu while there are real-time processes.
+				_ = os.WriteFile(filepath.Join(d, "cgroup.subtree_control"), []byte("+"+c), 0)
+			}
+		}
+		return nil
+	}
+	hierarchies, err := filepath.Glob(root + "/*/cgroup.procs")
+	if err != nil {
+		return err
+	}
+	for _, procs := range hierarchies {
+		parent := filepath.Dir(procs)
+		if target, err := os.Readlink(parent); err == nil && target != "" {
+			continue // cpu is a link to cpu,cpuacct
+		}
+		dir := filepath.Join(parent, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		// In v1 these start empty, and nothing can run there.
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			value, err := os.ReadFile(filepath.Join(parent, file))
+			if err != nil {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), value, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -29,6 +29,7 @@ type Containerd struct {
 
 	bin    string // directory of containerd and ctr
 	path   string // $PATH of the daemon
+	config string // config.toml
 	daemon *exec.Cmd
 	env    []string
 }
@@ -39,6 +40,12 @@ type Option func(*Containerd)
 // WithEnv adds a variable (KEY=VALUE) to the daemon's environment.
 func WithEnv(kv string) Option {
 	return func(c *Containerd) { c.env = append(c.env, kv) }
+}
+
+// withConfig replaces the daemon's configuration by what make returns for its
+// directory.
+func withConfig(make func(dir string) string) Option {
+	return func(c *Containerd) { c.config = make(c.Dir) }
 }
 
 // StartContainerd starts a containerd whose $PATH starts with our shim and runc.
@@ -58,12 +65,13 @@ func StartContainerd(t testing.TB, version string, opts ...Option) *Containerd {
 		bin:       bin,
 		path:      strings.Join(path, ":"),
 	}
+	c.config = isolated.ContainerdConfig(c.Dir)
 	for _, o := range opts {
 		o(c)
 	}
 	before := takeInventory(t, c)
 	t.Cleanup(func() { c.cleanup(t, before) })
-	if err := os.WriteFile(c.file("config.toml"), []byte(isolated.ContainerdConfig(c.Dir)), 0o600); err != nil {
+	if err := os.WriteFile(c.file("config.toml"), []byte(c.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c.Start(t)

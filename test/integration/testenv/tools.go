@@ -24,6 +24,9 @@ const (
 	dockerdVersion   = "2.0.0-beta.24"
 	dockerCLIVersion = "29.9.1"
 	buildxVersion    = "0.37.2"
+
+	kubernetesVersion = "1.36.3"
+	etcdVersion       = "3.6.8"
 )
 
 // Runtime is our shim's name, RuncRuntime that of containerd's own.

@@ -190,6 +190,28 @@ static int cmd_time(char **args) {
 	return 0;
 }
 
+// answer DIR waits for DIR/question, removes it, and writes "answer to" its text
+// to DIR/answer; again and again.
+static int cmd_answer(char **args) {
+	char question[512], answer[512], text[512];
+	handle_sigterm();
+	snprintf(question, sizeof question, "%s/question", args[0]);
+	snprintf(answer, sizeof answer, "%s/answer", args[0]);
+	for (;; nap(0.02)) {
+		FILE *in = fopen(question, "r");
+		if (!in)
+			continue;
+		size_t n = fread(text, 1, sizeof text - 1, in);
+		text[n] = 0;
+		fclose(in);
+		if (remove(question) != 0)
+			return fail(question);
+		FILE *out = fopen(answer, "w");
+		if (!out || fprintf(out, "answer to %s\n", text) < 0 || fclose(out) != 0)
+			return fail(answer);
+	}
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **args);
@@ -198,6 +220,7 @@ static const struct {
 	{"spin", cmd_spin},   {"sleep", cmd_sleep}, {"tick", cmd_tick},   {"env", cmd_env},
 	{"read", cmd_read},   {"write", cmd_write}, {"ls", cmd_ls},       {"trap", cmd_trap},
 	{"alloc", cmd_alloc}, {"burst", cmd_burst}, {"both", cmd_both},   {"time", cmd_time},
+	{"answer", cmd_answer},
 };
 
 int main(int argc, char **argv) {

@@ -1,0 +1,47 @@
+package kubernetes
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+func oomKilled(t *testing.T, k cluster) {
+	p := k.pod(t, `
+restartPolicy: Never
+containers:
+- {name: app, image: WASM, args: [alloc, "512"], resources: {limits: {memory: 128Mi}}}
+- {name: sidecar, image: TOOLS, args: [serve, "8080"], resources: {limits: {memory: 128Mi}}}
+`)
+	pod := p.Until(t, "end of the guest", func(pod *testenv.Pod) bool { return pod.Container("app").State.Terminated != nil })
+	if end := pod.Container("app").State.Terminated; end.ExitCode != 137 || end.Reason != "OOMKilled" {
+		t.Errorf("the guest that wants too much memory ended with %+v", end)
+	}
+	if pod.Container("sidecar").State.Running == nil {
+		t.Errorf("the sidecar is %+v", pod.Container("sidecar").State)
+	}
+}
+
+// cpuLimit sees the kernel throttle a guest that spins.
+func cpuLimit(t *testing.T, k cluster) {
+	p := k.pod(t, `
+containers:
+- {name: app, image: WASM, args: [spin], resources: {limits: {cpu: 200m, memory: 128Mi}}}
+`)
+	pod := p.Ready(t)
+	testenv.Eventually(t, "throttling", func() error {
+		stat, err := k.CgroupFile(pod, "app", "cpu", "cpu.stat")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(stat) {
+			var n int
+			if _, err := fmt.Sscanf(line, "nr_throttled %d", &n); err == nil && n >= 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("cpu.stat is %q", stat)
+	})
+}

@@ -1,0 +1,57 @@
+package kubernetes
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+func logs(t *testing.T, k cluster) {
+	p := k.pod(t, `
+containers:
+- {name: app, image: WASM, args: [tick]}
+`)
+	p.Ready(t)
+	p.WaitLog(t, "app", "tick 3\n")
+	if got := p.Logs(t, "app", "--limit-bytes=14"); got != "tick 1\ntick 2\n" {
+		t.Errorf("the first bytes of the log are %q", got)
+	}
+	if got := p.Logs(t, "app", "--tail=1"); !strings.HasPrefix(got, "tick ") || strings.Count(got, "\n") != 1 {
+		t.Errorf("the last line of the log is %q", got)
+	}
+	follow := k.KubectlCommand("logs", p.Name, "--follow", "--tail=1")
+	out, err := follow.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for range 5 {
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "tick ") {
+			t.Errorf("the log that is followed has the line %q", lines.Text())
+			break
+		}
+	}
+	_ = follow.Process.Kill()
+	_ = follow.Wait()
+}
+
+// previousLogs looks at what a container has printed before it was restarted.
+func previousLogs(t *testing.T, k cluster) {
+	p := k.pod(t, `
+containers:
+- {name: app, image: WASM, args: [both]}
+`)
+	pod := p.Until(t, "restart", func(pod *testenv.Pod) bool { return pod.Container("app").RestartCount > 0 })
+	last := pod.Container("app").LastState.Terminated
+	if last == nil || last.ExitCode != 0 || last.Reason != "Completed" {
+		t.Errorf("the last state is %+v", pod.Container("app").LastState)
+	}
+	if got := p.Logs(t, "app", "--previous"); got != "to stdout\nto stderr\n" && got != "to stderr\nto stdout\n" {
+		t.Errorf("the previous log is %q", got)
+	}
+}

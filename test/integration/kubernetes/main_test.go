@@ -1,0 +1,119 @@
+// Package kubernetes runs pods with the built shim on a real cluster of one node.
+package kubernetes
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+
+// Images of the pods. Both have a world-writable /tmp.
+const (
+	wasmImage  = "test.local/multi-wasm:1" // the guest "multi", its entrypoint
+	toolsImage = "test.local/tools:1"      // native: /toolbox and /multi
+)
+
+// cluster is a cluster and the class that the pods of a test have.
+type cluster struct {
+	*testenv.Cluster
+	class string
+}
+
+// startCluster starts a cluster with the images of the tests.
+func startCluster(t *testing.T) *testenv.Cluster {
+	t.Helper()
+	var guests testenv.Guests
+	tmp := testenv.File{Dir: true, Mode: 0o777}
+	return testenv.StartCluster(t,
+		testenv.Image{
+			Name:   testenv.PauseImage,
+			Files:  map[string]testenv.File{"/pause": {Data: guests.Build(t, "pause", testenv.Native)}},
+			Config: v1.ImageConfig{Entrypoint: []string{"/pause"}},
+		},
+		guests.Multi(t, testenv.Wasm),
+		testenv.Image{
+			Name: toolsImage,
+			Files: map[string]testenv.File{
+				"/toolbox": {Data: guests.Build(t, "toolbox", testenv.Native)},
+				"/multi":   {Data: guests.Build(t, "multi", testenv.Native)},
+				"/tmp":     tmp,
+			},
+			Config: v1.ImageConfig{Entrypoint: []string{"/toolbox"}},
+		})
+}
+
+// spec fills in a pod's specification: the class, and the images for the
+// words WASM and TOOLS. Their names have a tag, so the kubelet does not pull them.
+func (k cluster) spec(yaml string) string {
+	return "runtimeClassName: " + k.class + "\n" + fill(yaml)
+}
+
+func fill(yaml string) string {
+	return strings.NewReplacer(
+		"WASM", `"`+wasmImage+`"`, "TOOLS", `"`+toolsImage+`"`).Replace(yaml)
+}
+
+// pod starts a pod of a test.
+func (k cluster) pod(t *testing.T, yaml string) *testenv.LivePod {
+	t.Helper()
+	return k.StartPod(t, k.spec(yaml))
+}
+
+// TestPods runs everything on one cluster: each subtest is one thing that users
+// do with pods.
+func TestPods(t *testing.T) {
+	k := cluster{startCluster(t), testenv.RuntimeClass}
+	t.Run("ready", func(t *testing.T) { ready(t, k) })
+	t.Run("termination", func(t *testing.T) { termination(t, k) })
+	tests := []struct {
+		name string
+		run  func(*testing.T, cluster)
+	}{
+		{"logs", logs},
+		{"logs --previous", previousLogs},
+		{"exec", execModule},
+		{"exec -it", execTTY},
+		{"attach", attach},
+		{"port-forward", portForward},
+		{"exec probes", execProbes},
+		{"http probes", httpProbes},
+		{"tcp probe", tcpProbe},
+		{"init containers", initContainers},
+		{"restartable sidecar", restartableSidecar},
+		{"deployment", deployment},
+		{"job", job},
+		{"failed job", failedJob},
+		{"OOMKilled", oomKilled},
+		{"CPU limit", cpuLimit},
+		{"emptyDir and tmpfs", emptyDirs},
+		{"configMap", configMap},
+		{"secret and projected token", secretsAndTokens},
+		{"serviceAccount", serviceAccount},
+		{"subPath", subPaths},
+		{"hostPath and read-only mounts", hostPath},
+		{"downward API", downwardAPI},
+		{"securityContext", securityContext},
+		{"namespaces", namespaces},
+		{"shareProcessNamespace", shareProcessNamespace},
+		{"hostNetwork", hostNetwork},
+		{"hostUsers false", hostUsers},
+		{"resize", resize},
+		{"hooks", hooks},
+		{"debug container", debugContainer},
+	}
+	t.Run("group", func(t *testing.T) {
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				test.run(t, k)
+			})
+		}
+	})
+	t.Run("100 pods", func(t *testing.T) { hundred(t, k) })
+}
