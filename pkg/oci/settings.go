@@ -29,9 +29,12 @@ type settings struct {
 // setters read the value of each annotation. An error says what to write.
 var setters = map[string]func(s *settings, value string) error{
 	"memory-limit": func(s *settings, value string) error {
+		if strings.HasSuffix(value, "i") {
+			value += "B" // as Kubernetes writes it
+		}
 		n, err := units.RAMInBytes(value)
 		if err != nil || n <= 0 {
-			return invalidf(`want a size such as "64MiB"`)
+			return invalidf(`want a size such as "64Mi"`)
 		}
 		s.memoryLimit = n
 		return nil

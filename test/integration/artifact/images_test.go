@@ -166,3 +166,5 @@ func shapes(t *testing.T) []shape {
 		{"istio", istio, "filter.wasm"},
 	}
 }
+
+func (l layer) sum() string { return digest.FromBytes(l.data).Encoded() }
