@@ -53,7 +53,7 @@ test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
 
 test-k8s: build ## pods on a real Kubernetes of one node
-	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -timeout 30m ./kubernetes)
+	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -parallel 4 -timeout 30m ./kubernetes)
 
 figures: build ## time to the first output, and memory
 	cd test/integration && $(GO) test -count=1 -v -run TestFigures ./containerd

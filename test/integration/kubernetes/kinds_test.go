@@ -73,7 +73,6 @@ spec:
 func deployment(t *testing.T, k cluster) {
 	const name = "talkers"
 	k.Create(t, "/apis/apps/v1/namespaces/default/deployments", k.object(deploymentYAML, name))
-	t.Cleanup(func() { k.waitForNoPods(t, "app="+name) })
 	k.Kubectl(t, "rollout", "status", "deployment/"+name, "--timeout=60s")
 	pods := k.podsOf(t, "app="+name)
 	if len(pods) != 3 {
@@ -112,16 +111,6 @@ func (k cluster) podsOf(t *testing.T, selector string) []testenv.Pod {
 	return list.Items
 }
 
-func (k cluster) waitForNoPods(t *testing.T, selector string) {
-	t.Helper()
-	testenv.Eventually(t, "end of the pods with "+selector, func() error {
-		if pods := k.podsOf(t, selector); len(pods) > 0 {
-			return fmt.Errorf("there are %d pods", len(pods))
-		}
-		return nil
-	})
-}
-
 const jobYAML = `
 apiVersion: batch/v1
 kind: Job
@@ -139,7 +128,6 @@ spec:
 func (k cluster) startJob(t *testing.T, name, args string) {
 	t.Helper()
 	k.Create(t, "/apis/batch/v1/namespaces/default/jobs", strings.ReplaceAll(k.object(jobYAML, name), "ARGS", args))
-	t.Cleanup(func() { k.waitForNoPods(t, "app="+name) })
 }
 
 func job(t *testing.T, k cluster) {

@@ -16,13 +16,12 @@ import (
 func resize(t *testing.T, k cluster) {
 	p := k.pod(t, `
 containers:
-- {name: app, image: WASM, args: [sleep], resources: {limits: {cpu: 200m, memory: 128Mi}}}
+- {name: app, image: WASM, args: [sleep], resources: {requests: {cpu: 100m, memory: 64Mi}, limits: {cpu: 200m, memory: 128Mi}}}
 `)
 	pod := p.Ready(t)
 	before := k.pid(t, p, "app")
 	k.Kubectl(t, "patch", "pod", p.Name, "--subresource", "resize", "--patch",
-		`{"spec": {"containers": [{"name": "app", "resources":
-		  {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"cpu": "300m", "memory": "192Mi"}}}]}}`)
+		`{"spec": {"containers": [{"name": "app", "resources": {"limits": {"cpu": "300m", "memory": "192Mi"}}}]}}`)
 	testenv.Eventually(t, "new limits", func() error {
 		memory, err := k.oneOf(pod, "memory", "memory.limit_in_bytes", "memory.max")
 		if err != nil {

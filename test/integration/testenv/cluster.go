@@ -22,6 +22,7 @@ type Cluster struct {
 
 	dir     string
 	bin     string // directory of the Kubernetes binaries
+	crictl  string // the program
 	api     apiClient
 	daemons []*daemon // in the order of their starts
 	mounts  []string  // to be unmounted at the end
@@ -53,11 +54,16 @@ func StartCluster(t testing.TB, images ...Image) *Cluster {
 	}
 	etcd := filepath.Join(Tool(t, "etcd", etcdVersion), "etcd")
 	k := &Cluster{bin: Tool(t, "kubernetes", kubernetesVersion)}
+	k.crictl = filepath.Join(Tool(t, "cri-tools", criToolsVersion), "crictl")
 	k.Containerd = StartContainerd(t, Newest, withConfig(criConfig))
 	k.dir = k.Containerd.file("k")
 	t.Logf("tools and containerd after %s", time.Since(begin).Round(time.Millisecond))
 	t.Cleanup(func() { k.cleanup(t) })
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// The root of a user namespace has to find its bundle below.
+	if err := os.Chmod(k.Containerd.Dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	k.prepareNode(t)
@@ -98,6 +104,13 @@ func (k *Cluster) Import(t testing.TB, img Image) {
 // Ctr is ctr in the namespace of the kubelet's containers, not started yet.
 func (k *Cluster) Ctr(args ...string) *exec.Cmd {
 	return k.Containerd.Command(append([]string{"--namespace", "k8s.io"}, args...)...)
+}
+
+// Crictl is crictl with arguments, not started yet.
+func (k *Cluster) Crictl(args ...string) *exec.Cmd {
+	cmd := exec.Command(k.crictl, append([]string{"--runtime-endpoint", "unix://" + k.Containerd.Address(), "--timeout", "30s"}, args...)...)
+	cmd.Env = k.Containerd.environ()
+	return cmd
 }
 
 // prepareNode gives the kubelet what it expects of a machine, in the tests' own
@@ -203,6 +216,13 @@ func (k *Cluster) cleanup(t testing.TB) {
 	}
 	if t.Failed() {
 		t.Log(k.logs())
+	}
+	// The kubelet keeps records of pods that have ended for a minute.
+	if out, err := k.Crictl("rmp", "--all", "--force").CombinedOutput(); err != nil {
+		t.Errorf("remove the records of pods: %v: %s", err, out)
+	}
+	if out, err := k.Ctr("containers", "list", "--quiet").Output(); err != nil || len(out) > 0 {
+		t.Errorf("containers are left: %q (%v)", out, err)
 	}
 	// The kubelet keeps its own groups; what runs in them is found by containerd's cleanup.
 	if err := isolated.RemoveCgroupTrees(k.Containerd.Namespace); err != nil {

@@ -85,8 +85,8 @@ func (k *Cluster) Patch(t testing.TB, path, patch string) {
 	}
 }
 
-// Create posts an object in YAML to a collection of the API and deletes it, with
-// what it owns, when the test ends.
+// Create posts an object in YAML to a collection of the API. When the test ends it
+// deletes it, and waits until it and what it owns have gone.
 func (k *Cluster) Create(t testing.TB, collection, yaml string) {
 	t.Helper()
 	var made struct{ Metadata Metadata }
@@ -94,10 +94,16 @@ func (k *Cluster) Create(t testing.TB, collection, yaml string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		err := k.api.send("DELETE", collection+"/"+made.Metadata.Name, "propagationPolicy: Foreground", nil)
-		if err != nil && !isNotFound(err) {
+		path := collection + "/" + made.Metadata.Name
+		if err := k.api.send("DELETE", path, "propagationPolicy: Foreground", nil); err != nil && !isNotFound(err) {
 			t.Errorf("delete: %v", err)
 		}
+		Eventually(t, "end of "+path, func() error {
+			if err := k.api.get(path, nil); !isNotFound(err) {
+				return fmt.Errorf("it is still there (%v)", err)
+			}
+			return nil
+		})
 	})
 }
 

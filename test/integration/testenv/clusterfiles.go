@@ -132,6 +132,7 @@ authorization: {mode: AlwaysAllow}
 failSwapOn: false
 makeIPTablesUtilChains: false
 resolvConf: ""
+clusterDNS: [10.96.0.10] # there is none, but pods could ask for it
 maxPods: 250
 evictionHard: {}
 imageGCHighThresholdPercent: 100

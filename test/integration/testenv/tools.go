@@ -27,6 +27,7 @@ const (
 
 	kubernetesVersion = "1.36.3"
 	etcdVersion       = "3.6.8"
+	criToolsVersion   = "1.34.0"
 )
 
 // Runtime is our shim's name, RuncRuntime that of containerd's own.
