@@ -168,3 +168,6 @@ func shapes(t *testing.T) []shape {
 }
 
 func (l layer) sum() string { return digest.FromBytes(l.data).Encoded() }
+
+// ordinary: the configuration has a command.
+func (p picture) ordinary() bool { return p.configType == v1.MediaTypeImageConfig }
