@@ -71,7 +71,7 @@ spec:
 
 // deployment has pods of a guest and a native sidecar that talk over a volume.
 func deployment(t *testing.T, k cluster) {
-	const name = "talkers"
+	name := k.name("talkers")
 	k.Create(t, "/apis/apps/v1/namespaces/default/deployments", k.object(deploymentYAML, name))
 	k.Kubectl(t, "rollout", "status", "deployment/"+name, "--timeout=60s")
 	pods := k.podsOf(t, "app="+name)
@@ -131,21 +131,23 @@ func (k cluster) startJob(t *testing.T, name, args string) {
 }
 
 func job(t *testing.T, k cluster) {
-	k.startJob(t, "works", "[echo, done]")
-	k.Kubectl(t, "wait", "--for=condition=complete", "--timeout=60s", "job/works")
-	if got := k.Kubectl(t, "logs", "job/works"); got != "done\n" {
+	name := k.name("works")
+	k.startJob(t, name, "[echo, done]")
+	k.Kubectl(t, "wait", "--for=condition=complete", "--timeout=60s", "job/"+name)
+	if got := k.Kubectl(t, "logs", "job/"+name); got != "done\n" {
 		t.Errorf("the job prints %q", got)
 	}
 }
 
 func failedJob(t *testing.T, k cluster) {
-	for name, test := range map[string]struct {
-		args string
-		code int
+	for _, test := range []struct {
+		name, args string
+		code       int
 	}{
-		"exits": {`[exit, "3"]`, 3},
-		"traps": {"[trap]", 134},
+		{"exits", `[exit, "3"]`, 3},
+		{"traps", "[trap]", 134},
 	} {
+		name := k.name(test.name)
 		k.startJob(t, name, test.args)
 		k.Kubectl(t, "wait", "--for=condition=failed", "--timeout=60s", "job/"+name)
 		pods := k.podsOf(t, "app="+name)

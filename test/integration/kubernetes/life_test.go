@@ -105,7 +105,7 @@ func hundred(t *testing.T, k cluster) {
 	begin := time.Now()
 	pods := make([]*testenv.LivePod, n)
 	for i := range pods {
-		pods[i] = k.StartNamedPod(t, fmt.Sprintf("hundred-%d", i), "labels: {app: hundred}", k.spec(`
+		pods[i] = k.StartNamedPod(t, k.name(fmt.Sprintf("hundred-%d", i)), "labels: {app: "+k.name("hundred")+"}", k.spec(`
 terminationGracePeriodSeconds: 30
 automountServiceAccountToken: false
 containers:
@@ -114,7 +114,7 @@ containers:
 	}
 	for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
 		ready := 0
-		for _, pod := range k.podsOf(t, "app=hundred") {
+		for _, pod := range k.podsOf(t, "app="+k.name("hundred")) {
 			if pod.Is("Ready") {
 				ready++
 			}

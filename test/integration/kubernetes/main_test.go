@@ -25,6 +25,9 @@ type cluster struct {
 	class string
 }
 
+// name is a name for an object, apart from those of pods with another class.
+func (k cluster) name(base string) string { return base + "-" + k.class }
+
 // startCluster starts a cluster with the images of the tests.
 func startCluster(t *testing.T) *testenv.Cluster {
 	t.Helper()
@@ -68,7 +71,11 @@ func (k cluster) pod(t *testing.T, yaml string) *testenv.LivePod {
 // TestPods runs everything on one cluster: each subtest is one thing that users
 // do with pods.
 func TestPods(t *testing.T) {
-	k := cluster{startCluster(t), testenv.RuntimeClass}
+	shared := startCluster(t)
+	t.Run("podsandbox", func(t *testing.T) { pods(t, cluster{shared, testenv.RuntimeClass}) })
+}
+
+func pods(t *testing.T, k cluster) {
 	t.Run("ready", func(t *testing.T) { ready(t, k) })
 	t.Run("termination", func(t *testing.T) { termination(t, k) })
 	tests := []struct {
@@ -106,6 +113,8 @@ func TestPods(t *testing.T) {
 		{"resize", resize},
 		{"hooks", hooks},
 		{"debug container", debugContainer},
+		{"stats", stats},
+		{"beside a normal pod", neighbours},
 	}
 	t.Run("group", func(t *testing.T) {
 		for _, test := range tests {

@@ -16,7 +16,7 @@ containers:
 
 // ready measures how long it takes from the request for a pod until it is ready.
 func ready(t *testing.T, k cluster) {
-	first := k.StartNamedPod(t, "first", "", k.spec(sleeper)) // compiles the module
+	first := k.StartNamedPod(t, k.name("first"), "", k.spec(sleeper)) // compiles the module
 	first.Ready(t)
 	first.Delete(t)
 	var fastest time.Duration
@@ -40,7 +40,7 @@ func ready(t *testing.T, k cluster) {
 // not need it.
 func termination(t *testing.T, k cluster) {
 	for _, guest := range []string{"sleep", "spin"} {
-		p := k.StartNamedPod(t, "terminated-"+guest, "", k.spec(`
+		p := k.StartNamedPod(t, k.name("terminated-"+guest), "", k.spec(`
 terminationGracePeriodSeconds: 60
 containers:
 - {name: app, image: WASM, args: [`+guest+`]}

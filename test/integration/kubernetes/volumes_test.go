@@ -37,14 +37,15 @@ containers:
 // configMap is a volume whose files change while the pod runs, atomically.
 func configMap(t *testing.T, k cluster) {
 	const path = "/api/v1/namespaces/default/configmaps"
-	k.Create(t, path, "{apiVersion: v1, kind: ConfigMap, metadata: {name: live}, data: {key: before}}")
+	name := k.name("live")
+	k.Create(t, path, "{apiVersion: v1, kind: ConfigMap, metadata: {name: "+name+"}, data: {key: before}}")
 	p := k.pod(t, `
-volumes: [{name: config, configMap: {name: live}}]
+volumes: [{name: config, configMap: {name: `+name+`}}]
 containers:
 - name: app
   image: WASM
   args: [sleep]
-  env: [{name: KEY, valueFrom: {configMapKeyRef: {name: live, key: key}}}]
+  env: [{name: KEY, valueFrom: {configMapKeyRef: {name: `+name+`, key: key}}}]
   volumeMounts: [{name: config, mountPath: /config}, {name: config, mountPath: /single, subPath: key}]
 `)
 	p.Ready(t)
@@ -54,7 +55,7 @@ containers:
 	if got := p.Output(t, "app", "/multi.wasm", "env"); !strings.Contains(got, "KEY=before\n") {
 		t.Errorf("the guest's environment is %q", got)
 	}
-	k.Patch(t, path+"/live", `{"data": {"key": "after"}}`)
+	k.Patch(t, path+"/"+name, `{"data": {"key": "after"}}`)
 	testenv.Eventually(t, "change of the file", func() error {
 		if got := p.Output(t, "app", "/multi.wasm", "read", "/config/key"); got != "after" {
 			return fmt.Errorf("the guest reads %q", got)
@@ -67,16 +68,17 @@ containers:
 }
 
 func secretsAndTokens(t *testing.T, k cluster) {
+	name := k.name("hidden")
 	k.Create(t, "/api/v1/namespaces/default/secrets",
-		"{apiVersion: v1, kind: Secret, metadata: {name: hidden}, stringData: {password: topsecret}}")
+		"{apiVersion: v1, kind: Secret, metadata: {name: "+name+"}, stringData: {password: topsecret}}")
 	p := k.pod(t, `
 volumes:
-- {name: secret, secret: {secretName: hidden, defaultMode: 0400}}
+- {name: secret, secret: {secretName: `+name+`, defaultMode: 0400}}
 - name: all
   projected:
     sources:
     - {serviceAccountToken: {path: token, audience: tests, expirationSeconds: 600}}
-    - {secret: {name: hidden, items: [{key: password, path: deep/word}]}}
+    - {secret: {name: `+name+`, items: [{key: password, path: deep/word}]}}
 containers:
 - {name: app, image: WASM, args: [sleep], volumeMounts: [{name: secret, mountPath: /secret}, {name: all, mountPath: /all}]}
 `)
@@ -93,9 +95,10 @@ containers:
 
 // serviceAccount reads the credentials that every pod gets and uses them.
 func serviceAccount(t *testing.T, k cluster) {
-	k.Create(t, "/api/v1/namespaces/default/serviceaccounts", "{apiVersion: v1, kind: ServiceAccount, metadata: {name: robot}}")
+	name := k.name("robot")
+	k.Create(t, "/api/v1/namespaces/default/serviceaccounts", "{apiVersion: v1, kind: ServiceAccount, metadata: {name: "+name+"}}")
 	p := k.pod(t, `
-serviceAccountName: robot
+serviceAccountName: `+name+`
 containers:
 - {name: app, image: WASM, args: [sleep]}
 `)
@@ -109,7 +112,7 @@ containers:
 	}
 	token := p.Output(t, "app", "/multi.wasm", "read", dir+"token")
 	who := k.Kubectl(t, "--kubeconfig=/dev/null", "--server="+testenv.APIServer, "--insecure-skip-tls-verify", "--token="+token, "auth", "whoami")
-	if !strings.Contains(who, "system:serviceaccount:default:robot") {
+	if !strings.Contains(who, "system:serviceaccount:default:"+name) {
 		t.Errorf("with its token the pod is %q", who)
 	}
 }
@@ -182,7 +185,8 @@ containers:
 }
 
 func downwardAPI(t *testing.T, k cluster) {
-	p := k.StartNamedPod(t, "downward", "labels: {colour: green}", k.spec(`
+	name := k.name("downward")
+	p := k.StartNamedPod(t, name, "labels: {colour: green}", k.spec(`
 volumes: [{name: info, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}]
 containers:
 - name: app
@@ -198,7 +202,7 @@ containers:
 `))
 	pod := p.Ready(t)
 	env := p.Output(t, "app", "/multi.wasm", "env")
-	for _, want := range []string{"POD=downward", "IP=" + pod.Status.PodIP, "NODE=" + testenv.Node, fmt.Sprintf("MEMORY=%d", 128<<20)} {
+	for _, want := range []string{"POD=" + name, "IP=" + pod.Status.PodIP, "NODE=" + testenv.Node, fmt.Sprintf("MEMORY=%d", 128<<20)} {
 		if !strings.Contains(env, want+"\n") {
 			t.Errorf("%s is not in the guest's environment:\n%s", want, env)
 		}

@@ -1,0 +1,92 @@
+package kubernetes
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// podStats are the parts of the kubelet's summary that autoscalers and kubectl
+// top use.
+type podStats struct {
+	PodRef     struct{ Name string }
+	CPU        struct{ UsageNanoCores int64 }
+	Memory     struct{ WorkingSetBytes int64 }
+	Network    struct{ RxBytes int64 }
+	Containers []struct {
+		Name   string
+		CPU    struct{ UsageNanoCores, UsageCoreNanoSeconds int64 }
+		Memory struct{ WorkingSetBytes, RSSBytes int64 }
+	}
+}
+
+// stats are right for a guest that holds memory and for one that spins.
+func stats(t *testing.T, k cluster) {
+	p := k.pod(t, `
+containers:
+- {name: holds, image: WASM, args: [alloc, "64", hold]}
+- {name: spins, image: WASM, args: [spin], resources: {limits: {cpu: 200m}}}
+`)
+	p.WaitLog(t, "holds", "allocated 64 MiB")
+	testenv.Eventually(t, "right figures in the kubelet's summary", func() error {
+		var summary struct{ Pods []podStats }
+		k.Get(t, "/api/v1/nodes/"+testenv.Node+"/proxy/stats/summary", &summary)
+		for _, pod := range summary.Pods {
+			if pod.PodRef.Name == p.Name {
+				return checkStats(pod)
+			}
+		}
+		return fmt.Errorf("the pod is not among %d", len(summary.Pods))
+	})
+	out, err := k.Crictl("stats", "--output", "table").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "holds") || !strings.Contains(string(out), "spins") {
+		t.Errorf("crictl stats: %v\n%s", err, out)
+	}
+}
+
+func checkStats(pod podStats) error {
+	if len(pod.Containers) != 2 {
+		return fmt.Errorf("there are %d containers", len(pod.Containers))
+	}
+	for _, c := range pod.Containers {
+		switch {
+		case c.Name == "holds" && (c.Memory.WorkingSetBytes < 64<<20 || c.Memory.WorkingSetBytes > 256<<20):
+			return fmt.Errorf("the guest with 64 MiB has a working set of %d bytes", c.Memory.WorkingSetBytes)
+		case c.Name == "spins" && (c.CPU.UsageNanoCores < 100e6 || c.CPU.UsageNanoCores > 300e6):
+			return fmt.Errorf("the guest that spins in a limit of 200m uses %d nanocores", c.CPU.UsageNanoCores)
+		}
+	}
+	if pod.Memory.WorkingSetBytes < 64<<20 || pod.CPU.UsageNanoCores < 100e6 {
+		return fmt.Errorf("the pod uses %d bytes and %d nanocores", pod.Memory.WorkingSetBytes, pod.CPU.UsageNanoCores)
+	}
+	return nil
+}
+
+// neighbours are a pod of guests and a pod of the node's default runtime, which
+// reach each other over the network.
+func neighbours(t *testing.T, k cluster) {
+	normal := k.StartNamedPod(t, k.name("normal"), "", fill(`
+containers:
+- {name: app, image: TOOLS, args: [serve, "8080"]}
+`))
+	wasm := k.pod(t, `
+containers:
+- {name: app, image: WASM, args: [sleep]}
+- {name: server, image: TOOLS, args: [serve, "8080"]}
+`)
+	for _, pair := range []struct {
+		from, to  *testenv.LivePod
+		container string
+	}{{wasm, normal, "server"}, {normal, wasm, "app"}} {
+		pair.from.Ready(t)
+		url := "http://" + pair.to.Ready(t).Status.PodIP + ":8080/"
+		testenv.Eventually(t, "answer of the other pod", func() error {
+			if r := pair.from.Exec(t, pair.container, "/toolbox", "get", url); r.Stdout != "hello from "+pair.to.Name+"\n" {
+				return fmt.Errorf("%+v", r)
+			}
+			return nil
+		})
+	}
+}
