@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/containerd/containerd/api/events"
-	"github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"

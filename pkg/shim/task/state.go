@@ -6,7 +6,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/containerd/api/types/runc/options"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
