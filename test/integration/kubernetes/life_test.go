@@ -128,11 +128,15 @@ containers:
 	}
 	t.Logf("%d pods ready after %s", n, time.Since(begin).Round(time.Millisecond))
 	begin = time.Now()
+	deleteAll(t, pods)
+	t.Logf("%d pods deleted after %s", n, time.Since(begin).Round(time.Millisecond))
+	k.RequireClean(t)
+}
+
+func deleteAll(t *testing.T, pods []*testenv.LivePod) {
 	var all sync.WaitGroup
 	for _, p := range pods {
 		all.Go(func() { p.Delete(t) })
 	}
 	all.Wait()
-	t.Logf("%d pods deleted after %s", n, time.Since(begin).Round(time.Millisecond))
-	k.RequireClean(t)
 }

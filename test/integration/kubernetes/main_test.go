@@ -113,6 +113,9 @@ func pods(t *testing.T, k cluster) {
 		{"resize", resize},
 		{"hooks", hooks},
 		{"debug container", debugContainer},
+		{"termination message", terminationMessage},
+		{"program that is not there", notFound},
+		{"files of the pod", files},
 		{"stats", stats},
 		{"beside a normal pod", neighbours},
 	}

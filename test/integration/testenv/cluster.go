@@ -81,7 +81,7 @@ func StartCluster(t testing.TB, images ...Image) *Cluster {
 	k.startControllers(t)
 	k.createClasses(t)
 	<-imported
-	k.waitFor(t, "node that is ready for pods", k.nodeReady)
+	k.WaitForNode(t)
 	t.Logf("cluster ready after %s", time.Since(begin).Round(time.Millisecond))
 	return k
 }
@@ -159,6 +159,12 @@ func (k *Cluster) mountTmpfs(t testing.TB, dir string) {
 		t.Fatalf("mount a tmpfs on %s: %v", dir, err)
 	}
 	k.mounts = append(k.mounts, dir)
+}
+
+// WaitForNode waits until the node, after a part of it has been restarted, is ready.
+func (k *Cluster) WaitForNode(t testing.TB) {
+	t.Helper()
+	k.waitFor(t, "node that is ready for pods", k.nodeReady)
 }
 
 // nodeReady says whether pods would be scheduled, and accepted, now.

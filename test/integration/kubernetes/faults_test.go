@@ -1,0 +1,170 @@
+package kubernetes
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// TestFaults ends parts of a node by SIGKILL below running pods.
+func TestFaults(t *testing.T) {
+	k := cluster{startCluster(t), testenv.RuntimeClass}
+	const n = 20
+	pods := make([]*testenv.LivePod, n)
+	for i := range pods {
+		pods[i] = k.StartNamedPod(t, fmt.Sprintf("pod-%d", i), "labels: {app: faults}", k.spec(`
+terminationGracePeriodSeconds: 5
+containers:
+- {name: app, image: WASM, args: [sleep]}
+- {name: tools, image: TOOLS, args: [serve, "8080"]}
+`))
+	}
+	for _, p := range pods {
+		p.Ready(t)
+	}
+	t.Run("containerd", func(t *testing.T) { killContainerd(t, k, pods) })
+	t.Run("kubelet", func(t *testing.T) { killKubelet(t, k, pods) })
+	t.Run("shim", func(t *testing.T) { killShim(t, k, pods) })
+	t.Run("guest", func(t *testing.T) { killGuest(t, k, pods) })
+	deleteAll(t, pods)
+}
+
+// lives are the containers of pods by name, with their restarts: what must not
+// change while something else fails.
+func (k cluster) lives(t *testing.T) map[string]string {
+	t.Helper()
+	lives := map[string]string{}
+	for _, pod := range k.podsOf(t, "app=faults") {
+		var all []string
+		for _, c := range pod.Status.ContainerStatuses {
+			all = append(all, fmt.Sprintf("%s %s %d", c.Name, c.ContainerID, c.RestartCount))
+		}
+		lives[pod.Metadata.Name] = fmt.Sprintf("%q", all)
+	}
+	return lives
+}
+
+func requireSame(t *testing.T, before, after map[string]string, but string) {
+	t.Helper()
+	for name, life := range before {
+		if name != but && after[name] != life {
+			t.Errorf("pod %s was %s and is %s", name, life, after[name])
+		}
+	}
+}
+
+// allWork uses every pod.
+func allWork(t *testing.T, k cluster, pods []*testenv.LivePod) {
+	t.Helper()
+	for _, p := range pods {
+		pod := p.Ready(t)
+		testenv.Eventually(t, "answer of pod "+p.Name, func() error {
+			client := k.KubectlDo(t, "", "get", "--raw", "/api/v1/namespaces/default/pods/"+p.Name+":8080/proxy/")
+			if client.Stdout != "hello from "+p.Name+"\n" {
+				return fmt.Errorf("%+v", client)
+			}
+			return nil
+		})
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", k.pid(t, p, "app"))); err != nil || !pod.Container("app").Ready {
+			t.Errorf("the guest of pod %s: %v", p.Name, err)
+		}
+	}
+	if r := pods[0].Exec(t, "app", "/multi.wasm", "exit", "7"); r.Status != 7 {
+		t.Errorf("exec: %+v", r)
+	}
+}
+
+func killContainerd(t *testing.T, k cluster, pods []*testenv.LivePod) {
+	before := k.lives(t)
+	k.Containerd.Kill()
+	time.Sleep(time.Second)
+	k.Containerd.Start(t)
+	k.WaitForNode(t)
+	allWork(t, k, pods)
+	requireSame(t, before, k.lives(t), "")
+}
+
+func killKubelet(t *testing.T, k cluster, pods []*testenv.LivePod) {
+	before := k.lives(t)
+	k.KillKubelet()
+	k.StartKubelet(t)
+	k.WaitForNode(t)
+	allWork(t, k, pods)
+	requireSame(t, before, k.lives(t), "")
+}
+
+// killShim ends the shim of one pod: the kubelet makes that pod anew, and nothing
+// of the old one may go on.
+func killShim(t *testing.T, k cluster, pods []*testenv.LivePod) {
+	before := k.lives(t)
+	p := pods[0]
+	old := []int{k.pid(t, p, "app"), k.pid(t, p, "tools")}
+	shim := parent(t, old[0])
+	if got := commandName(shim); got != "containerd-shim-wazero-v1" {
+		t.Fatalf("the parent of the guest is %q", got)
+	}
+	begin := time.Now()
+	if err := syscall.Kill(shim, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.Until(t, "replacement", func(pod *testenv.Pod) bool {
+		return pod.Is("Ready") && pod.Container("app").RestartCount == 1 && pod.Container("tools").RestartCount == 1
+	})
+	t.Logf("the pod was replaced %s after the end of its shim", time.Since(begin).Round(time.Millisecond))
+	for _, pid := range old {
+		testenv.Eventually(t, "end of the old processes", func() error {
+			if name := commandName(pid); name != "" {
+				return fmt.Errorf("process %d (%s) lives", pid, name)
+			}
+			return nil
+		})
+	}
+	allWork(t, k, pods)
+	requireSame(t, before, k.lives(t), p.Name)
+}
+
+// killGuest ends the processes of one container: only that one is restarted.
+func killGuest(t *testing.T, k cluster, pods []*testenv.LivePod) {
+	p := pods[1]
+	before, tools := k.lives(t), p.Get(t).Container("tools")
+	if err := syscall.Kill(k.pid(t, p, "app"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	pod := p.Until(t, "restart", func(pod *testenv.Pod) bool { return pod.Is("Ready") && pod.Container("app").RestartCount == 1 })
+	if last := pod.Container("app").LastState.Terminated; last == nil || last.ExitCode != 137 || last.Reason != "Error" {
+		t.Errorf("the guest that was killed ended with %+v", last)
+	}
+	if now := pod.Container("tools"); now.ContainerID != tools.ContainerID {
+		t.Error("the sidecar was restarted, too")
+	}
+	allWork(t, k, pods)
+	requireSame(t, before, k.lives(t), p.Name)
+}
+
+// parent of a process; 0 if it has none here.
+func parent(t *testing.T, pid int) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ppid, _ := strconv.Atoi(kernelStatus(t, string(data))["PPid"])
+	return ppid
+}
+
+// commandName is the name of a process's program; empty if it has ended.
+func commandName(pid int) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return ""
+	}
+	program, _, _ := strings.Cut(string(data), "\x00")
+	return filepath.Base(program)
+}
