@@ -71,7 +71,7 @@ func confine(j *compilejob.Job) error {
 	if err := onAllThreads("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, niceness); err != nil {
 		return err
 	}
-	if err := emptyRoot(); err != nil {
+	if err := privilege.EmptyRoot(); err != nil {
 		return err
 	}
 	if err := dropCredentials(j.User); err != nil {
@@ -102,34 +102,6 @@ func confine(j *compilejob.Job) error {
 
 // niceness as nice(1) counts it; 19 is the most.
 const niceness = 10
-
-// emptyRoot leaves nothing of the file system but one empty directory that cannot
-// be written to. The mounts of this process are its own already.
-func emptyRoot() error {
-	// Where the new root is mounted does not matter: /proc is always there.
-	const place = "/proc"
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	for _, step := range []struct {
-		what string
-		do   func() error
-	}{
-		{"detach the mounts from those of the host", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
-		{"mount an empty root", func() error { return unix.Mount("tmpfs", place, "tmpfs", flags, "mode=0555,nr_inodes=1,size=4k") }},
-		{"enter the empty root", func() error { return unix.Chdir(place) }},
-		// The old root comes to lie over the new one, and is taken away there.
-		{"make the empty root the root", func() error { return unix.PivotRoot(".", ".") }},
-		{"unmount the old root", func() error { return unix.Unmount(".", unix.MNT_DETACH) }},
-		{"enter the root", func() error { return unix.Chdir("/") }},
-		{"make the root read-only", func() error {
-			return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|flags, "")
-		}},
-	} {
-		if err := step.do(); err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
-	}
-	return nil
-}
 
 // secureBits are no_setuid_fixup and noroot, each with the bit that locks it
 // (linux/securebits.h).

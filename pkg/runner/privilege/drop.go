@@ -39,12 +39,8 @@ func Drop(keep []string) error {
 	if err != nil {
 		return err
 	}
-	// The bounding set needs CAP_SETPCAP, so it goes first. Without that
-	// capability it stays, which does not matter after no_new_privs.
-	if have&(1<<unix.CAP_SETPCAP) != 0 {
-		if err := dropBoundingSet(); err != nil {
-			return err
-		}
+	if err := DropBoundingSet(); err != nil {
+		return err
 	}
 	if err := onAllThreads("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
 		return err
@@ -92,9 +88,17 @@ func setCapabilities(caps uint64) error {
 	return err
 }
 
-// dropBoundingSet asks for each capability first, because changing one stops
-// all threads for a moment.
-func dropBoundingSet() error {
+// DropBoundingSet is the part of Drop that takes a capability, CAP_SETPCAP, and
+// therefore goes first. Without that capability the bounding set stays, which does
+// not matter after no_new_privs.
+//
+// It asks for each capability first, because changing one stops all threads for a
+// moment.
+func DropBoundingSet() error {
+	have, err := effective()
+	if err != nil || have&(1<<unix.CAP_SETPCAP) == 0 {
+		return err
+	}
 	for c := uintptr(0); c <= 63; c++ {
 		set, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
 		if err != nil {
