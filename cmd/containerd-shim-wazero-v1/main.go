@@ -3,13 +3,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cli"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/holder"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim"
@@ -23,6 +28,10 @@ func main() {
 			os.Exit(runner.Main())
 		case compilejob.Role:
 			os.Exit(compiler.Main())
+		case holder.Role:
+			os.Exit(holder.Main())
+		case holder.RoleMidwife:
+			os.Exit(holder.Midwife())
 		}
 	}
 	if cli.Wants(os.Args[1:]) {
@@ -32,7 +41,7 @@ func main() {
 	flags, status := bootstrap.Main(bootstrap.Process{
 		Args: os.Args[1:], Environ: os.Environ(), Dir: dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	}, bootstrap.Config{Cleanup: runc.Cleanup})
+	}, bootstrap.Config{Cleanup: cleanup})
 	if flags == nil {
 		os.Exit(status)
 	}
@@ -40,6 +49,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "containerd-shim-wazero-v1:", err)
 		os.Exit(1)
 	}
+}
+
+// cleanup removes what is left of a container, or of a pod.
+func cleanup(ctx context.Context, dir bundle.Dir, id string) error {
+	return errors.Join(runc.Cleanup(ctx, dir, id), pod.Cleanup(ctx, dir))
 }
 
 // serve is the role without an action: the shim itself.

@@ -15,13 +15,16 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/containerdapi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandbox"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/task"
 )
 
@@ -80,6 +83,7 @@ func Serve(c Config) error {
 		default: // it stops already
 		}
 	}
+	var pods *sandbox.Service
 	service := task.NewService(task.Config{
 		Namespace:   c.Namespace,
 		Publish:     queue.Publish,
@@ -91,8 +95,16 @@ func Serve(c Config) error {
 		Retire: func(ctx context.Context, idle func() bool) (bool, error) {
 			return c.Retire(ctx, c.Listener, idle)
 		},
-		Stop: stop,
-		Log:  logger,
+		Held:    func() bool { return pods.Held() },
+		Prepare: func(dir bundle.Dir) error { return pods.PrepareMember(dir) },
+		Stop:    stop,
+		Log:     logger,
+	})
+	pods = sandbox.NewService(sandbox.Config{
+		StartHolder: func(ctx context.Context, c pod.Config) (*pod.Holder, error) { return pod.Start(ctx, children, c) },
+		Members:     service,
+		Arrived:     c.Arrived,
+		Log:         logger,
 	})
 	stopIfIdle := func() {
 		if err := service.StopIfIdle(ctx); err != nil {
@@ -110,6 +122,7 @@ func Serve(c Config) error {
 		return err
 	}
 	service.Register(server)
+	pods.Register(server)
 	go func() {
 		err := server.Serve(ctx, listener)
 		if err != nil && !errors.Is(err, ttrpc.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {

@@ -99,13 +99,14 @@ func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*em
 	return &emptypb.Empty{}, s.StopIfIdle(ctx)
 }
 
-// StopIfIdle stops the shim unless it has, or is about to get, a container.
+// StopIfIdle stops the shim unless it has, or is about to get, a container, or has
+// a pod.
 func (s *Service) StopIfIdle(ctx context.Context) error {
 	retired, err := s.Retire(ctx, s.empty)
 	if err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
-	// A container may have come by an old connection since; it keeps the shim.
+	// A container or a pod may have come by an old connection since; it keeps the shim.
 	if retired && s.refuseIfEmpty() {
 		s.Stop()
 	}
@@ -115,8 +116,10 @@ func (s *Service) StopIfIdle(ctx context.Context) error {
 func (s *Service) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.containers) == 0
+	return s.emptyLocked()
 }
+
+func (s *Service) emptyLocked() bool { return len(s.containers) == 0 && !s.Held() }
 
 // last returns container id if it is the only one.
 func (s *Service) last(id string) *container {
@@ -132,7 +135,7 @@ func (s *Service) last(id string) *container {
 func (s *Service) refuseIfEmpty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopping = len(s.containers) == 0
+	s.stopping = s.emptyLocked()
 	return s.stopping
 }
 

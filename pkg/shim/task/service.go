@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/artifact"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -34,6 +35,11 @@ type Config struct {
 	// Retire gives the shim's socket up if idle still holds then, and nobody is
 	// about to use it; it tells whether it did.
 	Retire func(ctx context.Context, idle func() bool) (bool, error)
+	// Held tells whether the shim is needed although it has no container: it has
+	// a pod.
+	Held func() bool
+	// Prepare completes the spec in a bundle before it is read.
+	Prepare func(bundle.Dir) error
 	// Stop ends the shim, soon after it has returned.
 	Stop func()
 	Log  *log.Entry

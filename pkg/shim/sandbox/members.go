@@ -1,0 +1,93 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+)
+
+// annotationSandbox names the pod of a container.
+const annotationSandbox = "io.kubernetes.cri.sandbox-id"
+
+// PrepareMember gives a container of the pod what containerd leaves to us: the
+// pod's /dev/shm, and /etc/hostname, hosts and resolv.conf, unless something is
+// mounted there already. It rewrites config.json and keeps what it does not know.
+func (s *Service) PrepareMember(dir bundle.Dir) error {
+	p := s.current()
+	if p == nil || p.view().phase != ready {
+		return nil
+	}
+	file := dir.Path("config.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read spec: %w", err)
+	}
+	var whole map[string]json.RawMessage
+	var known struct {
+		Annotations map[string]string
+		Root        *specs.Root
+		Mounts      []json.RawMessage
+	}
+	if json.Unmarshal(data, &whole) != nil || json.Unmarshal(data, &known) != nil {
+		return nil // a spec that cannot be read is told about where it is needed
+	}
+	if known.Annotations[annotationSandbox] != p.id {
+		return nil
+	}
+	mounts, err := p.addMounts(known.Mounts, known.Root != nil && known.Root.Readonly)
+	if err != nil {
+		return fmt.Errorf("mounts of the pod: %w", err)
+	}
+	if whole["mounts"], err = json.Marshal(mounts); err != nil {
+		return err
+	}
+	if data, err = json.Marshal(whole); err != nil {
+		return err
+	}
+	return bundle.WriteFile(file, data)
+}
+
+// addMounts returns the mounts of a container in the pod.
+func (p *sandbox) addMounts(mounts []json.RawMessage, readonly bool) ([]json.RawMessage, error) {
+	taken := make(map[string]bool)
+	kept := make([]json.RawMessage, 0, len(mounts)+4)
+	for _, raw := range mounts {
+		var m specs.Mount
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return nil, err
+		}
+		at := path.Clean(m.Destination)
+		// The one that every spec starts with is the container's alone.
+		if at == "/dev/shm" && m.Type == "tmpfs" && m.Source == "shm" && p.config.IPC {
+			continue
+		}
+		taken[at] = true
+		kept = append(kept, raw)
+	}
+	add := func(at, source string, options ...string) error {
+		if taken[at] {
+			return nil
+		}
+		raw, err := json.Marshal(specs.Mount{Destination: at, Type: "bind", Source: source, Options: options})
+		kept = append(kept, raw)
+		return err
+	}
+	access := "rw"
+	if readonly {
+		access = "ro"
+	}
+	for _, name := range []string{"hostname", "hosts", "resolv.conf"} {
+		if err := add("/etc/"+name, p.dir.Path(name), "rbind", "rprivate", access); err != nil {
+			return nil, err
+		}
+	}
+	if !p.config.IPC {
+		return kept, nil
+	}
+	return kept, add("/dev/shm", p.dir.Shm(), "rbind", "rprivate", "rw", "nosuid", "nodev", "noexec")
+}
