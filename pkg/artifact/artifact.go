@@ -51,7 +51,8 @@ type Artifact struct {
 	// Image is its name.
 	Image string
 
-	layer image.Layer
+	layer  image.Layer
+	config containerdapi.Descriptor
 	// command is the first word of the command in the image's configuration.
 	command string
 	// only: there is nothing else in the image that a command could mean.
@@ -74,14 +75,14 @@ func Find(ctx context.Context, c Containerd, containerID, imageName string) (*Ar
 	if container.Image == "" {
 		return nil, fmt.Errorf("%w: containerd does not know the container's image: with Docker, turn the containerd image store on", ErrUnknown)
 	}
-	img, err := c.Image(ctx, container.Image)
+	img, sure, err := chosen(ctx, c, container.Image, imageName)
 	if err != nil {
 		return nil, unknown(ctx, err)
 	}
-	if err := checkName(ctx, c, img, imageName); err != nil {
-		return nil, err
-	}
 	a, err := find(ctx, c, img)
+	if err == nil && !sure {
+		err = a.checkID(ctx, c, img)
+	}
 	switch {
 	case errors.Is(err, ErrFileSystem):
 		return nil, err
@@ -103,19 +104,33 @@ func unknown(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: ask containerd: %w", ErrUnknown, err)
 }
 
-// checkName finds out whether the image is the one that the pod names. Images with
-// the same configuration, "{}" above all, have the same id, and containerd's CRI
-// plugin may take one for the other.
-func checkName(ctx context.Context, c Containerd, img containerdapi.Image, name string) error {
-	if name == "" || name == img.Name {
+// chosen is the image of a container: the one that the pod names, or else that of
+// the container's record.
+//
+// They may differ. An image's id is the digest of its configuration, and images with
+// the same one, "{}" above all, have the same id: containerd's CRI plugin then takes
+// one for the other. If nothing tells them apart, sure is false.
+func chosen(ctx context.Context, c Containerd, recorded, named string) (img containerdapi.Image, sure bool, err error) {
+	if named != "" && named != recorded {
+		if img, err = c.Image(ctx, named); err == nil {
+			return img, true, nil
+		}
+		// It is the short form of a name, or an id.
+	}
+	img, err = c.Image(ctx, recorded)
+	return img, false, err
+}
+
+// checkID finds out whether the CRI plugin knows another module by the image's id.
+func (a *Artifact) checkID(ctx context.Context, c Containerd, img containerdapi.Image) error {
+	same, err := c.Image(ctx, a.config.Digest) // by this name it refers to the last one that was pulled
+	if err != nil || same.Target.Digest == img.Target.Digest {
 		return nil
 	}
-	named, err := c.Image(ctx, name)
-	if err != nil || named.Target.Digest == img.Target.Digest {
-		return nil // the short form of a name, an id
+	if other, err := find(ctx, c, same); err == nil && other.layer.Digest == a.layer.Digest {
+		return nil
 	}
-	return fmt.Errorf("image %q: containerd took %q for it, which has the same configuration and so the same id: build it with a configuration of its own (%s)",
-		printable.Text(name), printable.Text(img.Name), typeConfig)
+	return fmt.Errorf("has the same configuration, and so the same id, as another image on this node, and containerd does not tell which one is meant: remove that, and build images with a configuration of their own (%s)", typeConfig)
 }
 
 // find looks into the manifests that fit. The first ones by preference that have a
@@ -193,7 +208,7 @@ func (p parts) artifact(ctx context.Context, store image.Store, only bool) (*Art
 		return nil, fmt.Errorf("has %d Wasm modules, and nothing says which one to run: make an image of one of them: %s", len(layers), list(layers))
 	}
 	m := p.modules[0]
-	a := &Artifact{layer: m.Layer, only: only}
+	a := &Artifact{layer: m.Layer, config: m.config, only: only}
 	if isImageConfig(m.config.MediaType) {
 		var err error
 		if a.command, err = image.Command(ctx, store, m.config); err != nil {
