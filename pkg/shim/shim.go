@@ -24,6 +24,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rpc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandbox"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/task"
 )
@@ -116,7 +117,7 @@ func Serve(c Config) error {
 	defer listener.stop()
 	server, err := ttrpc.NewServer(
 		ttrpc.WithServerHandshaker(sameUser{ttrpc.UnixSocketRequireSameUser()}),
-		ttrpc.WithUnaryServerInterceptor(task.Intercept(logger)),
+		ttrpc.WithUnaryServerInterceptor(rpc.Intercept(logger)),
 	)
 	if err != nil {
 		return err

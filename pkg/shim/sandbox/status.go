@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
-	api "github.com/containerd/containerd/api/runtime/sandbox/v1"
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
+	api "github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandboxapi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/version"
 )
 
@@ -29,13 +29,13 @@ const (
 
 // SandboxStatus describes the pod. It never waits for an operation.
 func (s *Service) SandboxStatus(_ context.Context, r *api.SandboxStatusRequest) (*api.SandboxStatusResponse, error) {
-	p, err := s.find(r.SandboxID)
+	p, err := s.find(r.SandboxId)
 	if err != nil {
 		return nil, err
 	}
 	v := p.view()
 	resp := &api.SandboxStatusResponse{
-		SandboxID: p.id, Pid: uint32(v.pid), State: stateNotReady, CreatedAt: timestamppb.New(v.createdAt),
+		SandboxId: p.id, Pid: uint32(v.pid), State: stateNotReady, CreatedAt: timestamppb.New(v.createdAt),
 	}
 	if v.phase == ready {
 		resp.State = stateReady
@@ -62,7 +62,7 @@ func (v *view) info() string {
 
 // PingSandbox tells whether the pod is alive.
 func (s *Service) PingSandbox(_ context.Context, r *api.PingRequest) (*api.PingResponse, error) {
-	p, err := s.find(r.SandboxID)
+	p, err := s.find(r.SandboxId)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Service) PingSandbox(_ context.Context, r *api.PingRequest) (*api.PingR
 // the kubelet's, and those of its containers change by Task.Update, so there is
 // nothing to do but to agree.
 func (s *Service) UpdateSandbox(_ context.Context, r *api.UpdateSandboxRequest) (*api.UpdateSandboxResponse, error) {
-	p, err := s.find(r.SandboxID)
+	p, err := s.find(r.SandboxId)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (s *Service) UpdateSandbox(_ context.Context, r *api.UpdateSandboxRequest) 
 // the holder, exited ones included. Clients other than CRI do not name that cgroup;
 // they get those of the holder's.
 func (s *Service) SandboxMetrics(_ context.Context, r *api.SandboxMetricsRequest) (*api.SandboxMetricsResponse, error) {
-	p, err := s.find(r.SandboxID)
+	p, err := s.find(r.SandboxId)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,26 @@
 package sandbox
 
 import (
-	api "github.com/containerd/containerd/api/runtime/sandbox/v1"
 	"github.com/containerd/ttrpc"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rpc"
 )
 
-var _ api.TTRPCSandboxService = (*Service)(nil)
+// ServiceName of the Sandbox service.
+const ServiceName = "containerd.runtime.sandbox.v1.Sandbox"
 
 // Register serves the Sandbox service.
-func (s *Service) Register(server *ttrpc.Server) { api.RegisterTTRPCSandboxService(server, s) }
+func (s *Service) Register(server *ttrpc.Server) {
+	server.RegisterService(ServiceName, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{
+		"CreateSandbox":   rpc.Method(s.CreateSandbox),
+		"StartSandbox":    rpc.Method(s.StartSandbox),
+		"Platform":        rpc.Method(s.Platform),
+		"StopSandbox":     rpc.Method(s.StopSandbox),
+		"WaitSandbox":     rpc.Method(s.WaitSandbox),
+		"SandboxStatus":   rpc.Method(s.SandboxStatus),
+		"PingSandbox":     rpc.Method(s.PingSandbox),
+		"ShutdownSandbox": rpc.Method(s.ShutdownSandbox),
+		"SandboxMetrics":  rpc.Method(s.SandboxMetrics),
+		"UpdateSandbox":   rpc.Method(s.UpdateSandbox),
+	}})
+}

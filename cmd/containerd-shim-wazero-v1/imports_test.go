@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/containerd-wazero/containerd-shim-wazero/"
+
+// TestImports keeps the roles apart and the binary lean: every shim and every
+// runner pays for what is linked.
+func TestImports(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		who    string
+		never  []string // packages, with what is below them if they end in /...
+		reason string
+	}{
+		{"cmd/...", []string{"google.golang.org/grpc", "net/http", "html/template", "crypto/tls"}, "it costs every process of the binary time and memory"},
+		{"pkg/shim/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
+		{"pkg/codecache/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
+		{"pkg/cli/...", []string{"github.com/tetratelabs/wazero/..."}, "commands run as root and must not decode Wasm"},
+		{"pkg/runner/...", []string{"github.com/containerd/...", module + "pkg/shim/..."}, "a runner needs nothing of the shim"},
+		{"pkg/compiler/...", []string{"github.com/containerd/...", module + "pkg/shim/..."}, "a compiler needs nothing of the shim"},
+	} {
+		all := imports(t, "./../../"+tc.who)
+		for _, pattern := range tc.never {
+			for _, found := range all {
+				below, everything := strings.CutSuffix(pattern, "/...")
+				if found == pattern || everything && (found == below || strings.HasPrefix(found, below+"/")) {
+					t.Errorf("%s imports %s: %s", tc.who, found, tc.reason)
+				}
+			}
+		}
+	}
+}
+
+// imports lists all that is linked with packages, other than programs that only
+// go generate runs.
+func imports(t *testing.T, pattern string) []string {
+	t.Helper()
+	packages := list(t, pattern)
+	var linked []string
+	for _, p := range packages {
+		if !strings.HasSuffix(p, "/generate") {
+			linked = append(linked, p)
+		}
+	}
+	if len(linked) == 0 {
+		t.Fatalf("no package is %s", pattern)
+	}
+	return list(t, append([]string{"-deps"}, linked...)...)
+}
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", strings.Join(args, " "), err)
+	}
+	return strings.Fields(string(out))
+}

@@ -1,0 +1,49 @@
+// Package rpc is what the shim's ttrpc services have in common.
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/log"
+	"github.com/containerd/ttrpc"
+)
+
+// Method makes a method of a service out of a function.
+func Method[Req, Resp any](call func(context.Context, *Req) (*Resp, error)) ttrpc.Method {
+	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		var req Req
+		if err := unmarshal(&req); err != nil {
+			return nil, err
+		}
+		return call(ctx, &req)
+	}
+}
+
+var errPanic = fmt.Errorf("the shim failed on this request, its log says where: %w", errdefs.ErrInternal)
+
+// Intercept is the server's interceptor: it logs failures, turns errors into
+// those of gRPC, and keeps a panic in one request from ending all containers.
+func Intercept(logger *log.Entry) ttrpc.UnaryServerInterceptor {
+	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, call ttrpc.Method) (_ any, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				logger.WithField("method", info.FullMethod).Errorf("panic: %v\n%s", r, debug.Stack())
+				err = errgrpc.ToGRPC(errPanic)
+			}
+		}()
+		begin := time.Now()
+		resp, err := call(ctx, unmarshal)
+		entry := logger.WithFields(log.Fields{"method": info.FullMethod, "duration": time.Since(begin)})
+		if err != nil {
+			entry.WithError(err).Debug("request failed")
+			return nil, errgrpc.ToGRPC(err)
+		}
+		entry.Debug("request done")
+		return resp, nil
+	}
+}
