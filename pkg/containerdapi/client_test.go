@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	containersapi "github.com/containerd/containerd/api/services/containers/v1"
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
 	namespacesapi "github.com/containerd/containerd/api/services/namespaces/v1"
@@ -58,6 +59,31 @@ func (namespaces) List(context.Context, *namespacesapi.ListNamespacesRequest) (*
 	}}, nil
 }
 
+type containers struct {
+	containersapi.UnimplementedContainersServer
+}
+
+func (containers) Get(_ context.Context, r *containersapi.GetContainerRequest) (*containersapi.GetContainerResponse, error) {
+	if r.GetID() != "c" {
+		return nil, status.Errorf(codes.NotFound, "container %q: not found", r.GetID())
+	}
+	return &containersapi.GetContainerResponse{Container: &containersapi.Container{
+		ID: "c", Image: "i", Labels: map[string]string{"a": "b"}, Snapshotter: "s", SnapshotKey: "k", Sandbox: "p",
+		Runtime: &containersapi.Container_Runtime{Name: "r"}, CreatedAt: timestamppb.Now(),
+	}}, nil
+}
+
+func TestContainerIsFoundById(t *testing.T) {
+	t.Parallel()
+	c := serve(t, images{}, contents{})
+	if got, err := c.Container(t.Context(), "c"); err != nil || got != (Container{ID: "c", Image: "i"}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := c.Container(t.Context(), "d"); !errdefs.IsNotFound(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
 type contents struct {
 	contentapi.UnimplementedContentServer
 	blobs map[string][]byte
@@ -98,6 +124,7 @@ func serve(t *testing.T, i images, c contents) *Client {
 	server := grpc.NewServer()
 	imagesapi.RegisterImagesServer(server, i)
 	contentapi.RegisterContentServer(server, c)
+	containersapi.RegisterContainersServer(server, containers{})
 	namespacesapi.RegisterNamespacesServer(server, namespaces{})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(l) }()
