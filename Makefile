@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-docker test-k8s figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-docker test-k8s; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -48,6 +48,9 @@ test-containerd: build ## containerd 1.6 to 2.4
 
 test-cache: build ## compiled code: what is compiled when and where, damage, bounds, commands
 	$(call suite,cache,cd test/integration && $(GO) test -count=1 -p 1 -timeout 30m ./compiled ./cache)
+
+test-artifact: build ## images that are a module and no root file system, from a registry: ctr, CRI, Docker
+	$(call suite,artifact,cd test/integration && $(GO) test -count=1 -timeout 30m ./artifact)
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)

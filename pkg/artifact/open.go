@@ -65,7 +65,7 @@ func (a *Artifact) open(ctx context.Context, store image.Store) (*os.File, *[sha
 	}
 	hash := sha256.New()
 	known := digestOf(a.layer)
-	var out io.Writer = io.Discard
+	out := io.Discard
 	if packed || known == nil {
 		out, known = hash, nil
 	}

@@ -122,7 +122,7 @@ func (n *node) run(t *testing.T, id, image, platform string, command []string, o
 
 // TestEveryShape pulls with ctr and runs every kind of image.
 func TestEveryShape(t *testing.T) {
-	for _, version := range versions() {
+	for _, version := range testenv.Versions() {
 		t.Run(version, func(t *testing.T) {
 			n := start(t, version)
 			for _, s := range shapes(t) {

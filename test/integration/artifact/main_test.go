@@ -12,9 +12,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
-// versions of containerd: the newest one, and the oldest series that knows what to
-// do with layers that are no file system.
-func versions() []string { return []string{testenv.Newest, "1.7.35"} }
+// versions of containerd for tests that are long: the newest one and older series.
+func versions() []string { return []string{testenv.Newest, "1.7.35", "1.6.38"} }
 
 var guests testenv.Guests
 
