@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
@@ -17,9 +18,10 @@ const annotationSandbox = "io.kubernetes.cri.sandbox-id"
 // PrepareMember gives a container of the pod what containerd leaves to us: the
 // pod's /dev/shm, and /etc/hostname, hosts and resolv.conf, unless something is
 // mounted there already. It rewrites config.json and keeps what it does not know.
+// A pod that has stopped takes no containers: there is nothing to join.
 func (s *Service) PrepareMember(dir bundle.Dir) error {
 	p := s.current()
-	if p == nil || p.view().phase != ready {
+	if p == nil {
 		return nil
 	}
 	file := dir.Path("config.json")
@@ -38,6 +40,9 @@ func (s *Service) PrepareMember(dir bundle.Dir) error {
 	}
 	if known.Annotations[annotationSandbox] != p.id {
 		return nil
+	}
+	if p.view().phase != ready {
+		return fmt.Errorf("sandbox %q does not run: %w", p.id, errdefs.ErrFailedPrecondition)
 	}
 	mounts, err := p.addMounts(known.Mounts, known.Root != nil && known.Root.Readonly)
 	if err != nil {

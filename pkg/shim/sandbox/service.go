@@ -130,7 +130,9 @@ func (p *sandbox) view() view {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v := view{phase: p.phase, createdAt: p.createdAt, exitedAt: p.exitedAt, status: p.status}
-	if p.holder != nil {
+	// Of a holder that has ended, the pid may be another process's by now, and
+	// containerd would have a container join the namespaces of that.
+	if p.phase == ready {
 		v.pid = p.holder.Pid
 	}
 	return v

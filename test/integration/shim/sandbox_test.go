@@ -327,7 +327,7 @@ func TestPodWithoutPauseContainer(t *testing.T) {
 		case <-time.After(limit):
 			t.Fatal("wait does not return")
 		}
-		if s := p.status(t); s.State != "SANDBOX_NOTREADY" || s.Pid != r.Pid || s.ExitedAt == nil {
+		if s := p.status(t); s.State != "SANDBOX_NOTREADY" || s.Pid != 0 || s.ExitedAt == nil {
 			t.Errorf("status of a stopped pod: %v", s)
 		}
 		if syscall.Kill(int(r.Pid), 0) == nil {
@@ -376,9 +376,12 @@ func TestPodInTheWrongOrder(t *testing.T) {
 	requireKind(t, "second start", err, failedPrecondition)
 	_, err = ask(p, p.api.StopSandbox, &api.StopSandboxRequest{SandboxID: "other"})
 	requireKind(t, "stop of another", err, notFound)
+	late := p.member("late", multiNative, "sleep")
 	must(t, p.stopPod())
 	_, err = p.startPod()
 	requireKind(t, "start after stop", err, failedPrecondition)
+	_, err = late.create()
+	requireKind(t, "container after stop", err, failedPrecondition)
 }
 
 // TestPodThatCannotBe is an error that names the reason, and leaves nothing.

@@ -343,3 +343,111 @@ func TestMemberOutOfMemory(t *testing.T) {
 		})
 	}
 }
+
+// hostUsers is where the users of a pod's user namespace begin on the node.
+const hostUsers = 200000
+
+// withUsers gives the pod a user namespace, and with network one that is owned by
+// it, as containerd makes them (setupNetnsWithinUserns).
+func (p *pod) withUsers(network bool) {
+	p.users = [3]uint64{hostUsers, 0, 65536}
+	must(p.t, unix.Unmount(p.netns, 0))
+	if !network {
+		p.network, p.netns = modeNode, ""
+		return
+	}
+	keeper := exec.Command("sleep", "60")
+	mapping := []syscall.SysProcIDMap{{HostID: hostUsers, Size: 65536}}
+	keeper.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, UidMappings: mapping, GidMappings: mapping,
+	}
+	must(p.t, keeper.Start())
+	defer func() { _ = keeper.Process.Kill(); _ = keeper.Wait() }()
+	must(p.t, unix.Mount(fmt.Sprintf("/proc/%d/ns/net", keeper.Process.Pid), p.netns, "", unix.MS_BIND, ""))
+}
+
+// TestPodWithUsersOfItsOwn is in the user namespace that its network belongs to.
+func TestPodWithUsersOfItsOwn(t *testing.T) {
+	for name, network := range map[string]bool{"network": true, "node's network": false} {
+		for pids, mode := range map[string]uint64{"own PIDs": modeContainer, "shared PIDs": modePod} {
+			t.Run(name+"/"+pids, func(t *testing.T) {
+				t.Parallel()
+				d := newDaemon(t, v3)
+				p := d.pod(t)
+				p.withUsers(network)
+				p.pidMode = mode
+				if network {
+					p.sysctls = map[string]string{"net.ipv4.ip_forward": "1"}
+				}
+				holder := p.up()
+				for name, own := range map[string]bool{"net": network, "ipc": true, "uts": network, "user": true, "pid": mode == modePod} {
+					if got := namespace(t, holder, name) != namespace(t, p.shimPid(), name); got != own {
+						t.Errorf("a %s namespace of its own: %t", name, got)
+					}
+				}
+				if network {
+					owner, err := userNamespaceOf(p.netns)
+					must(t, err)
+					var own unix.Stat_t
+					must(t, unix.Stat(fmt.Sprintf("/proc/%d/ns/user", holder), &own))
+					if own.Ino != owner {
+						t.Errorf("the network belongs to %d, the holder is in %d", owner, own.Ino)
+					}
+				}
+				status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", holder))
+				must(t, err)
+				if user := fmt.Sprintf("Uid: %d ", hostUsers+65535); !strings.Contains(strings.Join(strings.Fields(string(status)), " "), user) {
+					t.Errorf("no %q in %s", user, status)
+				}
+				for deadline := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+					parent := 0
+					stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", holder))
+					_, _ = fmt.Sscanf(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " %s %d", new(string), &parent)
+					if parent == p.shimPid() {
+						break
+					}
+					if time.Now().After(deadline) {
+						t.Fatalf("the holder's parent is %d, not the shim %d", parent, p.shimPid())
+					}
+				}
+				c := p.member("a", multiNative, "sleep")
+				c.spec.Linux.Namespaces = append(c.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace, Path: fmt.Sprintf("/proc/%d/ns/user", holder)})
+				c.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: hostUsers, Size: 65536}}
+				c.spec.Linux.GIDMappings = c.spec.Linux.UIDMappings
+				if network {
+					// Only the owner of the network may do this.
+					c.spec.Mounts = append(c.spec.Mounts, specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}})
+				}
+				c.writeSpec()
+				must(t, os.Chmod(d.dir, 0o711)) // its root has to get to the bundle
+				for _, name := range []string{"hostname", "hosts", "resolv.conf"} {
+					// and cannot make what is mounted over: the files are the node's.
+					f, err := os.OpenFile(filepath.Join(d.rootfs, "etc", name), os.O_CREATE, 0o644)
+					must(t, err)
+					f.Close()
+				}
+				c.run()
+				if namespace(t, c.pid(), "user") != namespace(t, holder, "user") {
+					t.Error("the container has other users")
+				}
+			})
+		}
+	}
+}
+
+// userNamespaceOf is the inode of the user namespace that owns one.
+func userNamespaceOf(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	return st.Ino, err
+}
