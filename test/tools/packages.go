@@ -30,6 +30,7 @@ func distroPackages() []distroPackage {
 		{"wabt", "the WAT example (wat2wasm)", command("wat2wasm")},
 		{"iproute2", "network namespaces of the Docker tests", command("ip")},
 		{"containernetworking-plugins", "the network of pods", file("/usr/lib/cni/bridge")},
+		{"busybox-static", "images of critest", command("busybox")},
 		{"tini", "docker run --init", command("tini-static")},
 		{"procps", "docker top calls ps", command("ps")},
 		{"util-linux", "unshare, nsenter, script", command("unshare")},

@@ -1,0 +1,111 @@
+package critest
+
+import (
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// pauseImage is the one of sandbox containers.
+const pauseImage = "test.local/pause:1"
+
+// Names that are constants in critest (pkg/framework/util.go, pkg/validate). It
+// pulls nothing that is there already.
+const (
+	e2eImages = "registry.k8s.io/e2e-test-images/"
+	criImages = "gcr.io/k8s-staging-cri-tools/"
+)
+
+// images are critest's images of containers, made from nothing: a busybox, and a
+// web server that knows what critest asks it.
+func images(t *testing.T) []testenv.Image {
+	t.Helper()
+	var guests testenv.Guests
+	user := files(t)
+	user["/etc/passwd"] = text("root:x:0:0:root:/root:/bin/sh\ndefault-user:x:1000:1000::/home:/bin/sh\n")
+	user["/etc/group"] = text("root:x:0:\ndefault-user:x:1000:\ngroup-defined-in-image:x:50000:default-user\n")
+	all := []testenv.Image{
+		{
+			Name:   pauseImage,
+			Files:  map[string]testenv.File{"/pause": {Data: guests.Build(t, "pause", testenv.Native)}},
+			Config: v1.ImageConfig{Entrypoint: []string{"/pause"}},
+		},
+		{Name: e2eImages + "busybox:1.29-2", Files: files(t), Config: v1.ImageConfig{Cmd: []string{"sh"}}},
+		{Name: criImages + "test-image-predefined-group:latest", Files: user, Config: v1.ImageConfig{User: "1000", Cmd: []string{"sh"}}},
+	}
+	program := webserver(t)
+	for _, server := range []struct{ name, path, title, port string }{
+		{e2eImages + "nginx:1.14-2", "/bin/nginx", "nginx: master process", "80"},
+		{e2eImages + "httpd:2.4.39-4", "/bin/httpd-server", "httpd", "80"},
+		{criImages + "hostnet-nginx-" + runtime.GOARCH + ":latest", "/bin/nginx", "nginx: master process", "12003"},
+	} {
+		f := files(t)
+		f[server.path] = testenv.File{Data: program}
+		all = append(all, testenv.Image{Name: server.name, Files: f, Config: v1.ImageConfig{Cmd: []string{server.path, server.title, server.port}}})
+	}
+	return all
+}
+
+// files are the root file system of a busybox image.
+func files(t *testing.T) map[string]testenv.File {
+	t.Helper()
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatalf("the images of critest need a static busybox (Debian: busybox-static), run make tools: %v", err)
+	}
+	program, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	if program.Section(".interp") != nil {
+		t.Fatalf("%s needs libraries that images do not have: install busybox-static instead", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := map[string]testenv.File{
+		"/bin/busybox": {Data: data},
+		"/etc/passwd":  text("root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/sh\nnobody:x:65534:65534::/home:/bin/sh\n"),
+		"/etc/group":   text("root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n"),
+		"/tmp":         {Dir: true, Mode: 0o1777},
+		"/root":        {Dir: true, Mode: 0o700},
+		"/var/run":     {Dir: true},
+	}
+	applets, err := exec.Command(path, "--list").Output()
+	if err != nil {
+		t.Fatalf("%s --list: %v", path, err)
+	}
+	for name := range strings.FieldsSeq(string(applets)) {
+		if name != "busybox" {
+			f["/bin/"+name] = testenv.File{Link: "busybox"}
+		}
+	}
+	return f
+}
+
+func text(s string) testenv.File { return testenv.File{Data: []byte(s), Mode: 0o644} }
+
+func webserver(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "webserver")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./webserver")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the web server: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,108 @@
+package critest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// config is containerd's with the CRI: handler runc, and ours in both ways of
+// making pods.
+const config = `version = 3
+root = "%[1]s/root"
+state = "%[1]s/state"
+temp = "%[1]s/tmp"
+imports = []
+disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
+[grpc]
+  address = "%[1]s/c.sock"
+[ttrpc]
+  address = "%[1]s/c.sock.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "%[1]s/opt"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "%[2]s"
+[plugins."io.containerd.cri.v1.runtime"]
+  disable_apparmor = true
+  restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["/usr/lib/cni"]
+    conf_dir = "%[1]s/cni"
+  [plugins."io.containerd.cri.v1.runtime".containerd]
+    default_runtime_name = "runc"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+      runtime_type = "%[4]s"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.wazero]
+      runtime_type = "%[3]s"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.wazero-sandboxed]
+      runtime_type = "%[3]s"
+      sandboxer = "shim"
+`
+
+// network gives pods a bridge, and host ports.
+const network = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
+  {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": true, "ipam":
+    {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/22"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+  {"type": "portmap", "capabilities": {"portMappings": true}}]}
+`
+
+// startNode starts a containerd with the CRI and critest's images, in namespaces
+// that look like a machine of its own.
+func startNode(t *testing.T) *testenv.Containerd {
+	t.Helper()
+	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""))
+	for _, dir := range []string{"/var/lib/cni", "/var/lib/kubelet"} { // constants in CNI's library and critest
+		coverDir(t, dir)
+	}
+	c := testenv.StartContainerd(t, testenv.Newest)
+	// The root of a user namespace has to find its bundle below.
+	must(t, os.Chmod(c.Dir, 0o711))
+	c.Stop()
+	must(t, os.Mkdir(filepath.Join(c.Dir, "cni"), 0o700))
+	must(t, os.WriteFile(filepath.Join(c.Dir, "cni", "10-pods.conflist"), []byte(network), 0o600))
+	must(t, os.WriteFile(filepath.Join(c.Dir, "config.toml"),
+		fmt.Appendf(nil, config, c.Dir, pauseImage, testenv.Runtime, testenv.RuncRuntime), 0o600))
+	c.Start(t)
+	for _, img := range images(t) {
+		archive := filepath.Join(t.TempDir(), "image.tar")
+		must(t, img.WriteArchive(archive))
+		c.Ctr(t, "--namespace", "k8s.io", "images", "import", archive)
+	}
+	t.Cleanup(func() {
+		for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
+			found, _ := filepath.Glob(pattern)
+			for _, dir := range found {
+				_ = os.Remove(dir) // only if it is empty: others may run pods
+			}
+		}
+		_ = exec.Command("ip", "link", "delete", "cni0").Run()
+	})
+	return c
+}
+
+// coverDir mounts a tmpfs over a directory of the machine.
+func coverDir(t *testing.T, dir string) {
+	t.Helper()
+	made := os.Mkdir(dir, 0o755) == nil
+	must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755"))
+	t.Cleanup(func() {
+		must(t, syscall.Unmount(dir, syscall.MNT_DETACH))
+		if made {
+			must(t, os.Remove(dir))
+		}
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
