@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,11 +16,16 @@ import (
 
 // TestFaults ends parts of a node by SIGKILL below running pods.
 func TestFaults(t *testing.T) {
-	k := cluster{startCluster(t), testenv.RuntimeClass}
+	shared := startCluster(t)
+	t.Run("podsandbox", func(t *testing.T) { faults(t, cluster{shared, testenv.RuntimeClass}) })
+	t.Run("sandboxer", func(t *testing.T) { faults(t, cluster{shared, testenv.SandboxedClass}) })
+}
+
+func faults(t *testing.T, k cluster) {
 	const n = 20
 	pods := make([]*testenv.LivePod, n)
 	for i := range pods {
-		pods[i] = k.StartNamedPod(t, fmt.Sprintf("pod-%d", i), "labels: {app: faults}", k.spec(`
+		pods[i] = k.StartNamedPod(t, k.name(fmt.Sprintf("pod-%d", i)), "labels: {app: "+k.name("faults")+"}", k.spec(`
 terminationGracePeriodSeconds: 5
 containers:
 - {name: app, image: WASM, args: [sleep]}
@@ -33,6 +39,7 @@ containers:
 	t.Run("kubelet", func(t *testing.T) { killKubelet(t, k, pods) })
 	t.Run("shim", func(t *testing.T) { killShim(t, k, pods) })
 	t.Run("guest", func(t *testing.T) { killGuest(t, k, pods) })
+	t.Run("holder", func(t *testing.T) { killHolder(t, k, pods) })
 	deleteAll(t, pods)
 }
 
@@ -41,7 +48,7 @@ containers:
 func (k cluster) lives(t *testing.T) map[string]string {
 	t.Helper()
 	lives := map[string]string{}
-	for _, pod := range k.podsOf(t, "app=faults") {
+	for _, pod := range k.podsOf(t, "app="+k.name("faults")) {
 		var all []string
 		for _, c := range pod.Status.ContainerStatuses {
 			all = append(all, fmt.Sprintf("%s %s %d", c.Name, c.ContainerID, c.RestartCount))
@@ -114,10 +121,19 @@ func killShim(t *testing.T, k cluster, pods []*testenv.LivePod) {
 	if err := syscall.Kill(shim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	k.requireReplaced(t, p, old)
+	t.Logf("the pod was replaced %s after the end of its shim", time.Since(begin).Round(time.Millisecond))
+	allWork(t, k, pods)
+	requireSame(t, before, k.lives(t), p.Name)
+}
+
+// requireReplaced waits until both containers of a pod have been made anew and
+// the old processes have ended.
+func (k cluster) requireReplaced(t *testing.T, p *testenv.LivePod, old []int) {
+	t.Helper()
 	p.Until(t, "replacement", func(pod *testenv.Pod) bool {
 		return pod.Is("Ready") && pod.Container("app").RestartCount == 1 && pod.Container("tools").RestartCount == 1
 	})
-	t.Logf("the pod was replaced %s after the end of its shim", time.Since(begin).Round(time.Millisecond))
 	for _, pid := range old {
 		testenv.Eventually(t, "end of the old processes", func() error {
 			if name := commandName(pid); name != "" {
@@ -126,8 +142,36 @@ func killShim(t *testing.T, k cluster, pods []*testenv.LivePod) {
 			return nil
 		})
 	}
+}
+
+// killHolder ends the process that keeps a pod's namespaces, pause or our own.
+func killHolder(t *testing.T, k cluster, pods []*testenv.LivePod) {
+	before := k.lives(t)
+	p := pods[2]
+	old := []int{k.pid(t, p, "app"), k.pid(t, p, "tools")}
+	holder := k.holder(t, p)
+	begin := time.Now()
+	if err := syscall.Kill(holder, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	k.requireReplaced(t, p, old)
+	t.Logf("the pod was replaced %s after the end of its holder", time.Since(begin).Round(time.Millisecond))
 	allWork(t, k, pods)
 	requireSame(t, before, k.lives(t), p.Name)
+}
+
+// holder is the process that CRI names as the sandbox's.
+func (k cluster) holder(t *testing.T, p *testenv.LivePod) int {
+	t.Helper()
+	out, err := k.Crictl("inspectp", "--output", "json", k.sandboxID(t, p)).Output()
+	if err != nil {
+		t.Fatalf("crictl inspectp: %v", err)
+	}
+	var answer struct{ Info struct{ PID int } }
+	if err := json.Unmarshal(out, &answer); err != nil || answer.Info.PID < 2 {
+		t.Fatalf("crictl inspectp says %s (%v)", out, err)
+	}
+	return answer.Info.PID
 }
 
 // killGuest ends the processes of one container: only that one is restarted.

@@ -73,6 +73,7 @@ func (k cluster) pod(t *testing.T, yaml string) *testenv.LivePod {
 func TestPods(t *testing.T) {
 	shared := startCluster(t)
 	t.Run("podsandbox", func(t *testing.T) { pods(t, cluster{shared, testenv.RuntimeClass}) })
+	t.Run("sandboxer", func(t *testing.T) { pods(t, cluster{shared, testenv.SandboxedClass}) })
 }
 
 func pods(t *testing.T, k cluster) {
@@ -87,6 +88,7 @@ func pods(t *testing.T, k cluster) {
 		{"exec", execModule},
 		{"exec -it", execTTY},
 		{"attach", attach},
+		{"sandbox", sandbox},
 		{"port-forward", portForward},
 		{"exec probes", execProbes},
 		{"http probes", httpProbes},

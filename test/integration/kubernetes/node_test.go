@@ -2,11 +2,53 @@ package kubernetes
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
+
+// sandbox looks at what holds a pod together: a container of the pause image, or
+// only a sandbox of our shim's own.
+func sandbox(t *testing.T, k cluster) {
+	p := k.pod(t, sleeper)
+	p.Ready(t)
+	id := k.sandboxID(t, p)
+	containers, err := k.Ctr("containers", "list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if paused := strings.Contains(string(containers), id); paused != (k.class == testenv.RuntimeClass) {
+		t.Errorf("the sandbox is a container: %t\n%s", paused, containers)
+	}
+	var shims int
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range processes {
+		data, err := os.ReadFile(path)
+		if err == nil && strings.HasPrefix(string(data), "containerd-shim-wazero-v1\x00") && strings.Contains(string(data), id) {
+			shims++
+		}
+	}
+	if shims != 1 {
+		t.Errorf("the pod has %d shims", shims)
+	}
+}
+
+// sandboxID is the name of a pod in containerd.
+func (k cluster) sandboxID(t *testing.T, p *testenv.LivePod) string {
+	t.Helper()
+	out, err := k.Crictl("pods", "--quiet", "--no-trunc", "--name", "^"+p.Name+"$", "--state", "Ready").Output()
+	if id := strings.TrimSpace(string(out)); err == nil && len(id) == 64 {
+		return id
+	}
+	t.Fatalf("crictl shows the sandboxes %q (%v)", out, err)
+	return ""
+}
 
 // podStats are the parts of the kubelet's summary that autoscalers and kubectl
 // top use.

@@ -115,6 +115,10 @@ func (k *Cluster) StartNamedPod(t testing.TB, name, metadata, spec string) *Live
 
 // explain logs what is known about a pod of a failed test.
 func (p *LivePod) explain(t testing.TB) {
+	if err := p.k.api.get(p.Path(), nil); err != nil {
+		t.Logf("pod %s: %v", p.Name, err)
+		return
+	}
 	t.Logf("%s", tail(p.k.KubectlDo(t, "", "describe", "pod", p.Name).Stdout, 60))
 	t.Logf("logs: %s", tail(p.k.KubectlDo(t, "", "logs", p.Name, "--all-containers", "--prefix").Stdout, 20))
 }
