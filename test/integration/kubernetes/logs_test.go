@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"bufio"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -53,5 +54,26 @@ containers:
 	}
 	if got := p.Logs(t, "app", "--previous"); got != "to stdout\nto stderr\n" && got != "to stderr\nto stdout\n" {
 		t.Errorf("the previous log is %q", got)
+	}
+}
+
+// manyLogs loses nothing of what a guest prints as fast as it can before it ends.
+func manyLogs(t *testing.T, k cluster) {
+	p := k.pod(t, `
+restartPolicy: Never
+containers:
+- {name: app, image: WASM, args: [burst, "4"]}
+`)
+	p.Phase(t, "Succeeded")
+	const lines = 4 << 14
+	n := 0
+	for line := range strings.Lines(p.Logs(t, "app")) {
+		if want := fmt.Sprintf("%063d\n", n); line != want {
+			t.Fatalf("line %d of the log is %q", n, line)
+		}
+		n++
+	}
+	if n != lines {
+		t.Errorf("the log has %d lines, not %d", n, lines)
 	}
 }

@@ -85,6 +85,8 @@ func pods(t *testing.T, k cluster) {
 	}{
 		{"logs", logs},
 		{"logs --previous", previousLogs},
+		{"logs of a burst", manyLogs},
+		{"grace period", gracePeriod},
 		{"exec", execModule},
 		{"exec -it", execTTY},
 		{"attach", attach},

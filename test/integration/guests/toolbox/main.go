@@ -16,14 +16,15 @@ import (
 )
 
 var commands = map[string]func(args []string) error{
-	"serve":  serve,
-	"tcp":    serveTCP,
-	"get":    get,
-	"ask":    ask,
-	"status": status,
-	"ps":     ps,
-	"fs":     fs,
-	"uname":  uname,
+	"serve":    serve,
+	"tcp":      serveTCP,
+	"get":      get,
+	"ask":      ask,
+	"stubborn": stubborn,
+	"status":   status,
+	"ps":       ps,
+	"fs":       fs,
+	"uname":    uname,
 }
 
 func main() {
@@ -120,6 +121,14 @@ func ask(args []string) error {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return fmt.Errorf("no answer in %s", answer)
+}
+
+// stubborn takes no notice of SIGTERM.
+func stubborn([]string) error {
+	signal.Ignore(syscall.SIGTERM)
+	fmt.Println("ignoring")
+	time.Sleep(time.Hour)
+	return nil
 }
 
 // status prints what the kernel says about this process.
