@@ -15,9 +15,9 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
-// criConfig switches containerd's CRI plugin on, in the format that all versions
-// understand. Pods are in the host's network, so that they need no plugins.
-const criConfig = `version = 2
+// criConfig leaves containerd's CRI plugin on. Pods are in the host's network, so that
+// they need no plugins.
+const criConfig = `version = %[3]d
 root = "%[1]s/root"
 state = "%[1]s/state"
 temp = "%[1]s/tmp"
@@ -32,6 +32,11 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.traci
   level = "debug"
 [plugins."io.containerd.internal.v1.opt"]
   path = "%[1]s/opt"
+`
+
+// How the plugin is configured in both versions of the format, without runtimes.
+const (
+	criVersion2 = `
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "%[2]s"
   restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it
@@ -42,11 +47,36 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.traci
     conf_dir = "%[1]s/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "wazero"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.wazero]
-    runtime_type = "%[3]s"
-    pod_annotations = ["%[3]s.*", "%[3]s.*/*", "run.oci.handler", "module.wasm.image/*"]
-    container_annotations = ["%[3]s.*", "run.oci.handler", "module.wasm.image/*"]
 `
+	criVersion3 = `
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "%[2]s"
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = "%[1]s/hosts"
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    conf_dir = "%[1]s/cni"
+  [plugins."io.containerd.cri.v1.runtime".containerd]
+    default_runtime_name = "wazero"
+`
+)
+
+// documented is the part of the configuration that docs/annotations.md has for a
+// version of the format.
+func documented(t *testing.T, version int) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "annotations.md"))
+	must(t, err)
+	_, rest, found := strings.Cut(string(page), fmt.Sprintf("Configuration version %d", version))
+	_, rest, foundBegin := strings.Cut(rest, "```toml\n")
+	block, _, foundEnd := strings.Cut(rest, "```\n")
+	if !found || !foundBegin || !foundEnd {
+		t.Fatalf("docs/annotations.md has nothing for version %d", version)
+	}
+	return block
+}
 
 // kubelet is a node with the CRI, driven by crictl.
 type kubelet struct {
@@ -63,7 +93,12 @@ func startCRI(t *testing.T, version string) *kubelet {
 		v1.MediaTypeImageConfig, ociConfig(here(), v1.ImageConfig{Entrypoint: []string{"/pause"}}, diff), []layer{base},
 	}))
 	k.Stop()
-	must(t, os.WriteFile(filepath.Join(k.Dir, "config.toml"), fmt.Appendf(nil, criConfig, k.Dir, pause, testenv.Runtime), 0o600))
+	format, config := 2, criConfig+criVersion2
+	if version == testenv.Newest {
+		format, config = 3, criConfig+criVersion3
+	}
+	config = fmt.Sprintf(config, k.Dir, pause, format) + documented(t, format)
+	must(t, os.WriteFile(filepath.Join(k.Dir, "config.toml"), []byte(config), 0o600))
 	k.Start(t)
 	return k
 }

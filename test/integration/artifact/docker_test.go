@@ -40,3 +40,27 @@ func TestDocker(t *testing.T) {
 		})
 	}
 }
+
+// TestAnnotationsElsewhere: clients other than the CRI let all annotations through.
+func TestAnnotationsElsewhere(t *testing.T) {
+	const unknown = "io.containerd.wazero.v1.no-such"
+	d := testenv.StartDocker(t)
+	r := serve(t)
+	image := strings.Replace(r.tag("app", r.picture(t, raw("/", layer{cncfLayer, "", multi(t)}))), host, r.address, 1)
+	d.Docker(t, "pull", image)
+	got := d.Do(t, "", "run", "--rm", "--network=none", "--runtime", testenv.Runtime, "--annotation", unknown+"=x", image)
+	if got.Status == 0 || !strings.Contains(got.Stderr, unknown) {
+		t.Errorf("docker: %+v", got)
+	}
+	got = d.Do(t, "", "run", "--rm", "--network=none", "--runtime", testenv.Runtime, "--annotation", "io.containerd.wazero.v1.memory-limit=64Mi", image, "alloc", "200")
+	if got.Status != 137 {
+		t.Errorf("docker: %+v", got)
+	}
+	n := start(t, testenv.Newest)
+	image = n.registry.tag("app", n.registry.picture(t, raw("/", layer{cncfLayer, "", multi(t)})))
+	n.pull(t, image)
+	_, err := n.TryCtr("run", "--rm", "--runtime", testenv.Runtime, "--cgroup", "/"+n.Namespace+"/x", "--annotation", unknown+"=x", image, "x")
+	if err == nil || !strings.Contains(err.Error(), unknown) {
+		t.Errorf("ctr: %v", err)
+	}
+}
