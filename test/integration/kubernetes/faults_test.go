@@ -73,11 +73,11 @@ func allWork(t *testing.T, k cluster, pods []*testenv.LivePod) {
 	for _, p := range pods {
 		pod := p.Ready(t)
 		testenv.Eventually(t, "answer of pod "+p.Name, func() error {
-			client := k.KubectlDo(t, "", "get", "--raw", "/api/v1/namespaces/default/pods/"+p.Name+":8080/proxy/")
-			if client.Stdout != "hello from "+p.Name+"\n" {
-				return fmt.Errorf("%+v", client)
+			answer, err := k.Read(p.Path() + ":8080/proxy/")
+			if err == nil && answer != "hello from "+p.Name+"\n" {
+				err = fmt.Errorf("it is %q", answer)
 			}
-			return nil
+			return err
 		})
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", k.pid(t, p, "app"))); err != nil || !pod.Container("app").Ready {
 			t.Errorf("the guest of pod %s: %v", p.Name, err)

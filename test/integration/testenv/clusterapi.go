@@ -30,36 +30,41 @@ func (a *apiClient) get(path string, v any) error { return a.send("GET", path, "
 // send sends YAML and decodes the answer into v, if v is not nil. A body of a
 // PATCH is a merge patch in JSON.
 func (a *apiClient) send(method, path, body string, v any) error {
+	data, err := a.do(method, path, body)
+	if err != nil || v == nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// do sends a request and returns the body of the answer.
+func (a *apiClient) do(method, path, body string) ([]byte, error) {
 	a.once.Do(func() {
 		a.http.Timeout = 30 * time.Second
 		a.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8}
 	})
 	req, err := http.NewRequest(method, APIServer+path, strings.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+adminToken)
-	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/yaml")
 	if method == "PATCH" {
 		req.Header.Set("Content-Type", "application/merge-patch+json")
 	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.StatusCode >= 300 {
-		return &apiError{fmt.Sprintf("%s %s: %s: %s", method, path, resp.Status, data), resp.StatusCode}
+		return nil, &apiError{fmt.Sprintf("%s %s: %s: %s", method, path, resp.Status, data), resp.StatusCode}
 	}
-	if v == nil {
-		return nil
-	}
-	return json.Unmarshal(data, v)
+	return data, nil
 }
 
 type apiError struct {
@@ -75,6 +80,12 @@ func (k *Cluster) Get(t testing.TB, path string, v any) {
 	if err := k.api.get(path, v); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Read returns what a path of the API answers, which may lead into a pod.
+func (k *Cluster) Read(path string) (string, error) {
+	data, err := k.api.do("GET", path, "")
+	return string(data), err
 }
 
 // Patch changes an object by a merge patch in JSON.

@@ -197,11 +197,11 @@ func (p *LivePod) Logs(t testing.TB, container string, flags ...string) string {
 func (p *LivePod) WaitLog(t testing.TB, container, text string) {
 	t.Helper()
 	Eventually(t, fmt.Sprintf("output %q", text), func() error {
-		r := p.k.KubectlDo(t, "", "logs", p.Name, "--container", container)
-		if !strings.Contains(r.Stdout, text) {
-			return fmt.Errorf("logs: %+v", r)
+		logs, err := p.k.Read(p.Path() + "/log?container=" + container)
+		if err == nil && !strings.Contains(logs, text) {
+			err = fmt.Errorf("the log is %q", logs)
 		}
-		return nil
+		return err
 	})
 }
 
