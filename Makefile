@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s bench figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -57,6 +57,9 @@ test-docker: build ## dockerd with its own network
 
 test-k8s: build ## pods on a real Kubernetes of one node
 	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -parallel 4 -timeout 30m ./kubernetes)
+
+bench: build ## start times of runners and memory of idle guests, for what the machine is worth now
+	CGO_ENABLED=0 $(GO) run ./bench/startup -runner bin/$(NAME)
 
 figures: build ## time to the first output, and memory
 	cd test/integration && $(GO) test -count=1 -v -run TestFigures ./containerd
