@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -74,6 +75,9 @@ func (s *Service) planArtifact(ctx context.Context, c *container, spec *specs.Sp
 	if err != nil {
 		return nil, imageError(err)
 	}
+	// What the module went through is garbage of several megabytes, in a process that
+	// is there once per pod and may do nothing more for days.
+	go debug.FreeOSMemory()
 	return oci.PlanArtifact(process, spec, oci.Artifact{
 		File: file, Digest: digest, Name: c.artifact.Name(), Args: slices.Clone(args), Export: export,
 	})

@@ -179,28 +179,3 @@ func maps(t *testing.T, pid int) []string {
 	}
 	return all
 }
-
-// TestMemoryIsGivenBack: no process holds the module's copy while the guest runs.
-func TestMemoryIsGivenBack(t *testing.T) {
-	n := start(t, testenv.Newest)
-	image := n.registry.tag("app", n.registry.picture(t, cncf(multi(t))))
-	n.pull(t, image)
-	c := n.container(t, "held", image, "", []string{"/", "sleep"})
-	k, stdout, _, err := task(t, n, c)
-	must(t, err)
-	_, ctx := n.Client(t)
-	must(t, k.Start(ctx))
-	stdout.WaitFor(t, "sleeping")
-	testenv.Eventually(t, "end of the module's copy", func() error {
-		links, err := filepath.Glob("/proc/[0-9]*/fd/*")
-		must(t, err)
-		for _, l := range links {
-			if target, _ := os.Readlink(l); strings.Contains(target, "memfd:module.wasm") {
-				return fmt.Errorf("%s has it", l)
-			}
-		}
-		return nil
-	})
-	_, err = k.Delete(ctx, client.WithProcessKill)
-	must(t, err)
-}
