@@ -53,7 +53,7 @@ func main() {
 
 // cleanup removes what is left of a container, or of a pod.
 func cleanup(ctx context.Context, dir bundle.Dir, id string) error {
-	return errors.Join(runc.Cleanup(ctx, dir, id), pod.Cleanup(ctx, dir))
+	return errors.Join(runc.Cleanup(ctx, dir, id), pod.Cleanup(ctx, dir, runc.Cleanup))
 }
 
 // serve is the role without an action: the shim itself.

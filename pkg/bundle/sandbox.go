@@ -18,6 +18,16 @@ type Sandbox struct {
 	// Unit is the systemd scope that the cgroup belongs to; empty if the shim
 	// made the cgroup itself.
 	Unit string `json:"unit,omitempty"`
+	// Members are the pod's containers, some of which may be gone.
+	Members []Member `json:"members,omitempty"`
+}
+
+// Member is a container of a pod.
+type Member struct {
+	ID     string `json:"id"`
+	Bundle Dir    `json:"bundle"`
+	// Cgroup is its path below the roots of the hierarchies; empty if unknown.
+	Cgroup string `json:"cgroup,omitempty"`
 }
 
 // Shm is where the pod's /dev/shm is mounted, if its containers share one.

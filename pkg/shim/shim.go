@@ -97,7 +97,7 @@ func Serve(c Config) error {
 			return c.Retire(ctx, c.Listener, idle)
 		},
 		Held:    func() bool { return pods.Held() },
-		Prepare: func(dir bundle.Dir) error { return pods.PrepareMember(dir) },
+		Prepare: func(id string, dir bundle.Dir) error { return pods.PrepareMember(id, dir) },
 		Stop:    stop,
 		Log:     logger,
 	})

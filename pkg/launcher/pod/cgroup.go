@@ -2,19 +2,18 @@ package pod
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 )
 
 // Cgroup is the one of a holder, below that of its pod.
@@ -111,9 +110,6 @@ func (c *Cgroup) add(ctx context.Context, pid int) error {
 	return nil
 }
 
-// removePatience is how long a cgroup may stay busy after its last process ended.
-const removePatience = 2 * time.Second
-
 // remove removes the cgroup, the members of which have ended. It may be called
 // again.
 func (c *Cgroup) remove(ctx context.Context) error {
@@ -123,33 +119,24 @@ func (c *Cgroup) remove(ctx context.Context) error {
 	if c.Unit != "" {
 		stopScope(ctx, c.Unit)
 	}
-	dirs := []string{filepath.Join(unifiedRoot, c.Path)}
-	if cgroups.Mode() != cgroups.Unified {
-		dirs, _ = filepath.Glob(filepath.Join(unifiedRoot, "*", escape(c.Path)))
-	}
-	var errs []error
-	for _, dir := range dirs {
-		if err := rmdir(ctx, dir); err != nil {
-			errs = append(errs, fmt.Errorf("remove the pod's cgroup: %w", err))
-		}
-	}
-	return errors.Join(errs...)
+	return cgroup.RemovePath(c.Path)
 }
 
-// escape makes a pattern that matches nothing but path.
-func escape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-func rmdir(ctx context.Context, dir string) error {
-	for deadline := time.Now().Add(removePatience); ; {
-		err := os.Remove(dir)
-		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			return nil
+// MemberCgroup is the path of the cgroup that runc makes for cgroupsPath of a
+// spec: "/path", or "slice:prefix:name" in the systemd form. It is empty if that
+// depends on something else.
+func MemberCgroup(cgroupsPath string) string {
+	parts := strings.Split(cgroupsPath, ":")
+	switch {
+	case len(parts) == 3 && strings.HasSuffix(parts[0], ".slice"):
+		unit := parts[2]
+		if !strings.HasSuffix(unit, ".slice") {
+			unit = parts[1] + "-" + unit + ".scope"
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return err
-		}
-		time.Sleep(5 * time.Millisecond)
+		return path.Join(ParentPath(parts[0]), unit)
+	case strings.HasPrefix(cgroupsPath, "/"):
+		return path.Clean(cgroupsPath)
+	default:
+		return ""
 	}
 }

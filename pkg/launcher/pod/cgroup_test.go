@@ -31,17 +31,56 @@ func TestCgroupIsWhereContainerdPutsContainers(t *testing.T) {
 	}
 }
 
+func TestCgroupOfAMember(t *testing.T) {
+	t.Parallel()
+	for cgroupsPath, want := range map[string]string{
+		"":                            "",
+		"relative/x":                  "",
+		"/kubepods/pod1/id":           "/kubepods/pod1/id",
+		"a-b.slice:cri-containerd:id": "/a.slice/a-b.slice/cri-containerd-id.scope",
+		"system.slice:docker:x.slice": "/system.slice/x.slice",
+		"/:a:b":                       "/:a:b",
+	} {
+		if got := MemberCgroup(cgroupsPath); got != want {
+			t.Errorf("of %q: %q, want %q", cgroupsPath, got, want)
+		}
+	}
+}
+
+func noMember(context.Context, bundle.Dir, string) error { panic("there is none") }
+
+func TestCleanupRemovesMembersThatAreThere(t *testing.T) {
+	t.Parallel()
+	dir, there, deleted := bundle.Dir(t.TempDir()), bundle.Dir(t.TempDir()), bundle.Dir(t.TempDir())
+	if err := deleted.MarkDeleted(); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.WriteSandbox(bundle.Sandbox{ID: "x", Members: []bundle.Member{
+		{ID: "deleted", Bundle: deleted}, {ID: "there", Bundle: there}, {ID: "gone", Bundle: dir + "/gone"},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	var removed []string
+	err := Cleanup(t.Context(), dir, func(_ context.Context, dir bundle.Dir, id string) error {
+		removed = append(removed, id+" "+string(dir))
+		return nil
+	})
+	if err != nil || len(removed) != 1 || removed[0] != "there "+string(there) {
+		t.Errorf("removed %q, %v", removed, err)
+	}
+}
+
 func TestCleanupOfNothing(t *testing.T) {
 	t.Parallel()
 	dir := bundle.Dir(t.TempDir())
-	if err := Cleanup(context.Background(), dir); err != nil {
+	if err := Cleanup(t.Context(), dir, noMember); err != nil {
 		t.Errorf("a container's bundle: %v", err)
 	}
 	if err := dir.WriteSandbox(bundle.Sandbox{ID: "x", Cgroup: "/no-such-cgroup-of-a-test/x"}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := Cleanup(context.Background(), dir); err != nil {
+		if err := Cleanup(t.Context(), dir, noMember); err != nil {
 			t.Errorf("a pod of which nothing is left: %v", err)
 		}
 	}
@@ -60,7 +99,7 @@ func TestCleanupUnmountsTheSharedMemory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Error(err)
 	}
-	if err := Cleanup(context.Background(), dir); err != nil {
+	if err := Cleanup(t.Context(), dir, noMember); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(file); err == nil {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 )
 
 // annotationSandbox names the pod of a container.
@@ -19,7 +21,7 @@ const annotationSandbox = "io.kubernetes.cri.sandbox-id"
 // pod's /dev/shm, and /etc/hostname, hosts and resolv.conf, unless something is
 // mounted there already. It rewrites config.json and keeps what it does not know.
 // A pod that has stopped takes no containers: there is nothing to join.
-func (s *Service) PrepareMember(dir bundle.Dir) error {
+func (s *Service) PrepareMember(id string, dir bundle.Dir) error {
 	p := s.current()
 	if p == nil {
 		return nil
@@ -34,6 +36,7 @@ func (s *Service) PrepareMember(dir bundle.Dir) error {
 		Annotations map[string]string
 		Root        *specs.Root
 		Mounts      []json.RawMessage
+		Linux       struct{ CgroupsPath string }
 	}
 	if json.Unmarshal(data, &whole) != nil || json.Unmarshal(data, &known) != nil {
 		return nil // a spec that cannot be read is told about where it is needed
@@ -43,6 +46,9 @@ func (s *Service) PrepareMember(dir bundle.Dir) error {
 	}
 	if p.view().phase != ready {
 		return fmt.Errorf("sandbox %q does not run: %w", p.id, errdefs.ErrFailedPrecondition)
+	}
+	if err := p.recordMember(bundle.Member{ID: id, Bundle: dir, Cgroup: pod.MemberCgroup(known.Linux.CgroupsPath)}); err != nil {
+		return err
 	}
 	mounts, err := p.addMounts(known.Mounts, known.Root != nil && known.Root.Readonly)
 	if err != nil {
@@ -55,6 +61,18 @@ func (s *Service) PrepareMember(dir bundle.Dir) error {
 		return err
 	}
 	return bundle.WriteFile(file, data)
+}
+
+// recordMember tells the delete helper about a container, and forgets those that
+// are gone.
+func (p *sandbox) recordMember(m bundle.Member) error {
+	p.recording.Lock()
+	defer p.recording.Unlock()
+	p.record.Members = slices.DeleteFunc(p.record.Members, func(old bundle.Member) bool {
+		return old.ID == m.ID || !old.Bundle.Exists()
+	})
+	p.record.Members = append(p.record.Members, m)
+	return p.dir.WriteSandbox(p.record)
 }
 
 // addMounts returns the mounts of a container in the pod.

@@ -71,6 +71,10 @@ type sandbox struct {
 	// done is closed when the pod is stopped.
 	done chan struct{}
 
+	// recording is held while the record is written; nothing else waits for it.
+	recording sync.Mutex
+	record    bundle.Sandbox
+
 	mu        sync.Mutex
 	phase     phase
 	holder    *pod.Holder // nil before Start

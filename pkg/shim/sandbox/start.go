@@ -110,7 +110,8 @@ func (s *Service) StartSandbox(ctx context.Context, r *api.StartSandboxRequest) 
 func (s *Service) start(ctx context.Context, p *sandbox) error {
 	cg := pod.CgroupOf(p.config.CgroupParent, p.id)
 	// First, so that the delete helper finds whatever comes next.
-	if err := p.dir.WriteSandbox(bundle.Sandbox{ID: p.id, Cgroup: cg.Path, Unit: cg.Unit}); err != nil {
+	p.record = bundle.Sandbox{ID: p.id, Cgroup: cg.Path, Unit: cg.Unit}
+	if err := p.dir.WriteSandbox(p.record); err != nil {
 		return err
 	}
 	if err := p.writeFiles(); err != nil {

@@ -102,7 +102,7 @@ func (c *container) mountRootfs(rootfs []*types.Mount) error {
 
 // launch plans what to run and creates the OS container.
 func (s *Service) launch(ctx, patience context.Context, c *container) error {
-	if err := s.Prepare(c.dir); err != nil {
+	if err := s.Prepare(c.id, c.dir); err != nil {
 		return err
 	}
 	config, err := oci.ReadSpec(c.dir.Path("config.json"))

@@ -38,8 +38,8 @@ type Config struct {
 	// Held tells whether the shim is needed although it has no container: it has
 	// a pod.
 	Held func() bool
-	// Prepare completes the spec in a bundle before it is read.
-	Prepare func(bundle.Dir) error
+	// Prepare completes the spec in a container's bundle before it is read.
+	Prepare func(id string, dir bundle.Dir) error
 	// Stop ends the shim, soon after it has returned.
 	Stop func()
 	Log  *log.Entry

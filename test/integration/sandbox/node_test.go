@@ -1,0 +1,199 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// pauseImage is one that containerd insists on, before 2.4. It cannot run.
+const pauseImage = "test.local/not-a-pause:1"
+
+// config of containerd with CRI. The pods' network is a veth pair in the tests'
+// own network namespace.
+const config = `version = 3
+root = "%[1]s/root"
+state = "%[1]s/state"
+temp = "%[1]s/tmp"
+imports = []
+disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
+[grpc]
+  address = "%[1]s/c.sock"
+[ttrpc]
+  address = "%[1]s/c.sock.ttrpc"
+[debug]
+  level = "debug"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "%[1]s/opt"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "%[2]s"
+[plugins."io.containerd.cri.v1.runtime"]
+  disable_apparmor = true
+  restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    %[4]s
+    conf_dir = "%[1]s/cni"
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.wazero]
+    runtime_type = "%[3]s"
+    sandboxer = "shim"
+`
+
+const network = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
+  {"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.89.0.0/24", "dataDir": "%[1]s/addresses"}}]}`
+
+var guests testenv.Guests
+
+// node is a containerd with CRI, driven by crictl.
+type node struct {
+	*testenv.Containerd
+	crictl string
+}
+
+type object map[string]any
+
+func startNode(t *testing.T, version string) *node {
+	t.Helper()
+	n := &node{testenv.StartContainerd(t, version), filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "crictl")}
+	n.Stop()
+	plugins := `bin_dirs = ["/usr/lib/cni"]`
+	if version == "2.1.4" {
+		plugins = `bin_dir = "/usr/lib/cni"`
+	}
+	must(t, os.Mkdir(filepath.Join(n.Dir, "cni"), 0o700))
+	must(t, os.WriteFile(filepath.Join(n.Dir, "cni", "10-pods.conflist"), fmt.Appendf(nil, network, n.Dir), 0o600))
+	must(t, os.WriteFile(filepath.Join(n.Dir, "config.toml"), fmt.Appendf(nil, config, n.Dir, pauseImage, testenv.Runtime, plugins), 0o600))
+	must(t, isolated.MakeCgroups(n.Namespace))
+	n.Start(t)
+	t.Cleanup(func() {
+		_, _ = n.try("rmp", "--all", "--force") // what a test that failed has left
+		testenv.Eventually(t, "removal of the pods' bundles", func() error {
+			left, err := filepath.Glob(filepath.Join(n.Dir, "state", "io.containerd.sandbox.controller.v1.shim", "k8s.io", "*"))
+			if len(left) > 0 {
+				err = fmt.Errorf("left: %q", left)
+			}
+			return err
+		})
+	})
+	n.load(t, guests.Multi(t, testenv.Wasm))
+	n.load(t, guests.Multi(t, testenv.Native))
+	n.load(t, testenv.Image{Name: pauseImage, Files: map[string]testenv.File{"/x": {Data: []byte("not a program")}}, Config: v1.ImageConfig{Entrypoint: []string{"/x"}}})
+	return n
+}
+
+// load makes an image known to CRI.
+func (n *node) load(t *testing.T, img testenv.Image) {
+	t.Helper()
+	archive := filepath.Join(t.TempDir(), "image.tar")
+	must(t, img.WriteArchive(archive))
+	if out, err := n.Command("--namespace", "k8s.io", "images", "import", "--platform", img.OSArch(), archive).CombinedOutput(); err != nil {
+		t.Fatalf("import %s: %v: %s", img.Name, err, out)
+	}
+}
+
+// try runs crictl.
+func (n *node) try(args ...string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(n.crictl, append([]string{"--config", "/dev/null", "--runtime-endpoint", "unix://" + n.Address(), "--timeout", "60s"}, args...)...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = []string{"HOME=" + n.Dir, "PATH=" + os.Getenv("PATH")}
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("crictl %s: %w: %s%s", strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
+
+func (n *node) do(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := n.try(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func file(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "request.json")
+	must(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// pod is a pod that runs.
+type pod struct {
+	*node
+	id, config string
+}
+
+func (n *node) pod(t *testing.T, name string, namespaces object) *pod {
+	t.Helper()
+	config := file(t, object{
+		"metadata": object{"name": name, "namespace": "default", "uid": name + "-uid"},
+		"hostname": name + "-host", "log_directory": t.TempDir(), "dns_config": object{"servers": []string{"10.1.2.3"}},
+		"linux": object{"cgroup_parent": "/" + n.Namespace, "security_context": object{"namespace_options": namespaces}},
+	})
+	return &pod{n, n.do(t, "runp", "--runtime", "wazero", config), config}
+}
+
+// inspect is what inspectp says.
+func (p *pod) inspect() (state string, pid int, err error) {
+	var s struct {
+		Status struct{ State string }
+		Info   struct{ Pid int }
+	}
+	out, err := p.try("inspectp", p.id)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &s)
+	}
+	return s.Status.State, s.Info.Pid, err
+}
+
+func (p *pod) state(t testing.TB) (state string, pid int) {
+	t.Helper()
+	state, pid, err := p.inspect()
+	must(t, err)
+	return state, pid
+}
+
+// run starts a container in the pod.
+func (p *pod) run(t *testing.T, name string, kind testenv.Kind, args ...string) string {
+	t.Helper()
+	image := guests.Multi(t, kind).Name
+	config := file(t, object{
+		"metadata": object{"name": name}, "image": object{"image": image, "user_specified_image": image},
+		"args": args, "log_path": name + ".log", "linux": object{},
+	})
+	id := p.do(t, "create", "--no-pull", p.id, config, p.config)
+	p.do(t, "start", id)
+	return id
+}
+
+func (p *pod) remove(t testing.TB) {
+	t.Helper()
+	p.do(t, "stopp", p.id)
+	if state, _ := p.state(t); state != "SANDBOX_NOTREADY" {
+		t.Errorf("a stopped pod is %s", state)
+	}
+	p.do(t, "rmp", p.id)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
