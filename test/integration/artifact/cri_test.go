@@ -227,6 +227,25 @@ func TestCRI(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 			})
+			t.Run("exec", func(t *testing.T) {
+				image := k.registry.tag("exec", k.registry.picture(t, cncf(multi(t))))
+				k.do(t, "pull", image)
+				id, err := p.create(t, "exec", image, "/", "sleep")
+				must(t, err)
+				for range 2 {
+					if out, err := k.try("exec", "--sync", id, "/", "echo", "again"); err != nil || out != "again" {
+						t.Errorf("%q, %v", out, err)
+					}
+					if _, err := k.try("exec", "--sync", id, "/", "exit", "3"); err == nil || !strings.Contains(err.Error(), "3") {
+						t.Errorf("exit status 3: %v", err)
+					}
+					if _, err := k.try("exec", "--sync", id, "ls"); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
+						t.Errorf("ls: %v", err)
+					}
+					k.Kill() // the shim holds no connection to it
+					k.Start(t)
+				}
+			})
 			t.Run("index", func(t *testing.T) {
 				m := multi(t)
 				image := k.registry.tag("index", k.registry.index(t,
