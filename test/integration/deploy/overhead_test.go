@@ -1,0 +1,93 @@
+package deploy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// TestOverhead measures what a pod with one idle Wasm container takes beside the
+// container itself, which its own limits are for: the shim and the sandbox
+// container. The RuntimeClass has to say at least that, and not far more.
+func TestOverhead(t *testing.T) {
+	found := regexp.MustCompile(`(?m)^    memory: (\d+)Mi$`).FindStringSubmatch(read(t, "runtimeclass.yaml"))
+	if found == nil {
+		t.Fatal("runtimeclass.yaml has no overhead")
+	}
+	mebibytes, err := strconv.ParseInt(found[1], 10, 64)
+	must(t, err)
+	declared := mebibytes << 20
+
+	n := start(t, testenv.Newest, 3, dropped("containerd/config-v3.toml"), "")
+	n.importPause(t)
+	img := guests.Multi(t, testenv.Wasm)
+	n.importImage(t, img)
+	pod, config := n.pod(t)
+	container := n.do(t, "create", "--no-pull", pod, n.json(t, "container.json", object{
+		"metadata": object{"name": "idle"}, "image": object{"image": img.Name, "user_specified_image": img.Name},
+		"args": []string{"sleep"}, "log_path": "idle.log", "linux": object{},
+	}), config)
+	n.do(t, "start", container)
+	time.Sleep(2 * time.Second) // what starting took is given back
+
+	var total int64
+	var runner string
+	for _, p := range processes(t) {
+		switch p.name {
+		case "containerd-shim-wazero-v1", "pause":
+			total += p.pss
+			t.Logf("%s: %s", p.name, size(p.pss))
+		case "multi.wasm":
+			runner = size(p.pss)
+		}
+	}
+	t.Logf("overhead of a pod: %s; the container itself: %s", size(total), runner)
+	if runner == "" {
+		t.Error("the container's process was not found")
+	}
+	if total > declared || total < declared/3 {
+		t.Errorf("runtimeclass.yaml says %s", size(declared))
+	}
+}
+
+// process is a program with its memory: its own, and its part of what it shares
+// with others (the proportional set size, bytes).
+type process struct {
+	name string
+	pss  int64
+}
+
+func processes(t *testing.T) []process {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	must(t, err)
+	var all []process
+	for _, dir := range dirs {
+		cmdline, _ := os.ReadFile(dir + "/cmdline")
+		rollup, err := os.ReadFile(dir + "/smaps_rollup")
+		if err != nil || len(cmdline) == 0 {
+			continue
+		}
+		p := process{name: filepath.Base(strings.SplitN(string(cmdline), "\x00", 2)[0])}
+		for line := range strings.Lines(string(rollup)) {
+			var kib int64
+			if _, err := fmt.Sscanf(line, "Pss: %d kB", &kib); err == nil {
+				p.pss = kib << 10
+			}
+		}
+		if strings.HasPrefix(p.name, "containerd-shim") {
+			p.name = "containerd-shim-wazero-v1"
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func size(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
