@@ -60,6 +60,9 @@ const (
     conf_dir = "%[1]s/cni"
   [plugins."io.containerd.cri.v1.runtime".containerd]
     default_runtime_name = "wazero"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.sandboxed]
+      runtime_type = "io.containerd.wazero.v1"
+      sandboxer = "shim"
 `
 )
 
@@ -141,6 +144,11 @@ type pod struct {
 
 func (k *kubelet) pod(t *testing.T, annotations map[string]string) *pod {
 	t.Helper()
+	return k.podOf(t, "wazero", annotations)
+}
+
+func (k *kubelet) podOf(t *testing.T, handler string, annotations map[string]string) *pod {
+	t.Helper()
 	k.pods++
 	config := k.file(t, "pod.json", object{
 		"metadata":      object{"name": fmt.Sprint("pod", k.pods), "namespace": "default", "uid": fmt.Sprint("uid", k.pods), "attempt": 0},
@@ -150,7 +158,7 @@ func (k *kubelet) pod(t *testing.T, annotations map[string]string) *pod {
 			"security_context": object{"namespace_options": object{"network": 2, "pid": 1, "ipc": 0}},
 		},
 	})
-	p := &pod{k, k.do(t, "runp", "--runtime", "wazero", config), config}
+	p := &pod{k, k.do(t, "runp", "--runtime", handler, config), config}
 	t.Cleanup(func() {
 		if _, err := k.try("rmp", "--force", p.id); err != nil {
 			t.Error(err)
@@ -225,6 +233,17 @@ func TestCRI(t *testing.T) {
 				k.do(t, "pull", image)
 				if _, err := p.create(t, "wrong", image, "/"); err == nil || !strings.Contains(err.Error(), "is a Wasm component") {
 					t.Errorf("got %v", err)
+				}
+			})
+			t.Run("without a sandbox container", func(t *testing.T) {
+				if version != testenv.Newest {
+					t.Skip("containerd 2.1 has that first")
+				}
+				p := k.podOf(t, "sandboxed", nil)
+				image := k.registry.tag("sandboxed", k.registry.picture(t, cncf(multi(t))))
+				k.do(t, "pull", image)
+				if out, status := p.run(t, "sandboxed", image, "/", "echo", "hello"); out != "hello" || status != 0 {
+					t.Errorf("%q, %d", out, status)
 				}
 			})
 			t.Run("exec", func(t *testing.T) {
