@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s bench figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-deploy test-cri bench figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-deploy test-cri; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -57,6 +57,12 @@ test-docker: build ## dockerd with its own network
 
 test-k8s: build ## pods on a real Kubernetes of one node
 	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -parallel 4 -timeout 30m ./kubernetes)
+
+test-deploy: build ## deploy/: configurations with the containerds they are for, samples on a real Kubernetes
+	$(call suite,deploy,cd test/integration && $(GO) test -count=1 -timeout 15m ./deploy)
+
+test-cri: build ## critest, the conformance suite for runtimes of Kubernetes, on our handlers and on runc
+	$(call suite,cri,cd test/integration && $(GO) test -count=1 -v -timeout 30m ./critest)
 
 bench: build ## start times of runners and memory of idle guests, for what the machine is worth now
 	CGO_ENABLED=0 $(GO) run ./bench/startup -runner bin/$(NAME)
