@@ -29,11 +29,15 @@ func Cleanup(ctx context.Context, dir bundle.Dir, removeMember func(context.Cont
 		if m.Bundle.Deleted() {
 			continue
 		}
-		if m.Bundle.Exists() {
-			errs = append(errs, removeMember(ctx, m.Bundle, m.ID), m.Bundle.UnmountRootfs(ctx))
-		}
-		if m.Cgroup != "" {
+		if m.Cgroup != "" { // first: no process may outlive its bundle
 			errs = append(errs, cgroup.RemovePath(m.Cgroup))
+		}
+		if !m.Bundle.Exists() {
+			continue
+		}
+		err := errors.Join(removeMember(ctx, m.Bundle, m.ID), m.Bundle.UnmountRootfs(ctx))
+		if m.Bundle.Exists() { // else it was being removed meanwhile
+			errs = append(errs, err)
 		}
 	}
 	c := Cgroup{Path: s.Cgroup, Unit: s.Unit}
