@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-deploy test-cri bench figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-deploy test-cri bench figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-deploy test-cri; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-deploy test-cri; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -54,6 +54,9 @@ test-artifact: build ## images that are a module and no root file system, from a
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
+
+test-sandbox: build ## pods without a pause container, with containerd 2.1 to 2.4
+	$(call suite,sandbox,cd test/integration && $(GO) test -count=1 -timeout 30m ./sandbox)
 
 test-k8s: build ## pods on a real Kubernetes of one node
 	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -parallel 4 -timeout 30m ./kubernetes)
