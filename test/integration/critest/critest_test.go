@@ -13,14 +13,39 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
+// ownIPC is set in the environment of a process that is in an IPC namespace of
+// its own.
+const ownIPC = "CRITEST_OWN_IPC"
+
+// TestMain also makes an IPC namespace: critest leaves shared memory behind.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if os.Getenv(ownIPC) == "" {
+		fmt.Fprintln(os.Stderr, inOwnIPC())
+		os.Exit(1)
+	}
 	os.Exit(testenv.Main(m))
+}
+
+// inOwnIPC becomes this program in an IPC namespace of its own. It returns only
+// with an error.
+func inOwnIPC() error {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"unshare", "--ipc", exe}, os.Args[1:]...)
+	return syscall.Exec(unshare, args, append(os.Environ(), ownIPC+"=1"))
 }
 
 // Flags to look at a part: which tests, and on what handlers beside runc.

@@ -41,7 +41,10 @@ func images(t *testing.T) []testenv.Image {
 		{Name: e2eImages + "busybox:1.29-2", Files: files(t), Config: v1.ImageConfig{Cmd: []string{"sh"}}},
 		{Name: criImages + "test-image-predefined-group:latest", Files: user, Config: v1.ImageConfig{User: "1000", Cmd: []string{"sh"}}},
 	}
-	program := webserver(t)
+	nnp := files(t)
+	nnp["/nnp"] = testenv.File{Data: build(t, "euid"), Mode: 0o4755}
+	all = append(all, testenv.Image{Name: e2eImages + "nonewprivs:1.3", Files: nnp, Config: v1.ImageConfig{Entrypoint: []string{"/nnp"}}})
+	program := build(t, "webserver")
 	for _, server := range []struct{ name, path, title, port string }{
 		{e2eImages + "nginx:1.14-2", "/bin/nginx", "nginx: master process", "80"},
 		{e2eImages + "httpd:2.4.39-4", "/bin/httpd-server", "httpd", "80"},
@@ -90,18 +93,34 @@ func files(t *testing.T) map[string]testenv.File {
 			f["/bin/"+name] = testenv.File{Link: "busybox"}
 		}
 	}
+	f["/bin/ls"] = testenv.File{Data: data} // critest masks it, and not busybox
+	f["/bin/pgrep"] = testenv.File{Data: []byte(pgrep)}
+	f["/bin/ipcs"] = testenv.File{Data: []byte("#!/bin/sh\ncat /proc/sysvipc/shm\n")}
 	return f
 }
 
+// pgrep is what Debian's busybox does not have.
+const pgrep = `#!/bin/sh
+found=1
+for dir in /proc/[0-9]*; do
+	if [ "$(cat "$dir/comm" 2>/dev/null)" = "$1" ]; then
+		echo "${dir#/proc/}"
+		found=0
+	fi
+done
+exit $found
+`
+
 func text(s string) testenv.File { return testenv.File{Data: []byte(s), Mode: 0o644} }
 
-func webserver(t *testing.T) []byte {
+// build builds a program of a directory here.
+func build(t *testing.T, name string) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "webserver")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./webserver")
+	path := filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./"+name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the web server: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
