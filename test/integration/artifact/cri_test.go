@@ -103,7 +103,17 @@ func startCRI(t *testing.T, version string) *kubelet {
 	config = fmt.Sprintf(config, k.Dir, pause, format) + documented(t, format)
 	must(t, os.WriteFile(filepath.Join(k.Dir, "config.toml"), []byte(config), 0o600))
 	k.Start(t)
+	k.ready(t)
 	return k
+}
+
+// ready waits for the CRI plugin, which comes last.
+func (k *kubelet) ready(t *testing.T) {
+	t.Helper()
+	testenv.Eventually(t, "CRI", func() error {
+		_, err := k.try("pods")
+		return err
+	})
 }
 
 // try runs crictl.
@@ -263,6 +273,7 @@ func TestCRI(t *testing.T) {
 					}
 					k.Kill() // the shim holds no connection to it
 					k.Start(t)
+					k.ready(t)
 				}
 			})
 			t.Run("index", func(t *testing.T) {
