@@ -23,8 +23,11 @@ func policy(program int) *seccomp.Policy {
 		allow(unix.SYS_EXECVEAT, seccomp.Equal32(0, uint32(program)), seccomp.Equal32(4, unix.AT_EMPTY_PATH))
 	}
 
-	// The Go runtime: scheduler and signals. Without new threads or memory it is
-	// at an end soon, but it has nothing left to do.
+	// The Go runtime, until then or where it sleeps itself: scheduler, threads and
+	// signals. No memory becomes executable, no thread a process.
+	allow(unix.SYS_CLONE, bits(0, unix.CLONE_THREAD|unix.CLONE_VM, unix.CLONE_THREAD|unix.CLONE_VM))
+	allow(unix.SYS_MMAP, bits(2, unix.PROT_EXEC, 0), bits(3, unix.MAP_ANONYMOUS, unix.MAP_ANONYMOUS))
+	allow(unix.SYS_MUNMAP)
 	allow(unix.SYS_WRITE, seccomp.Equal32(0, FDReport))
 	allow(unix.SYS_CLOSE)
 	allow(unix.SYS_FUTEX)
@@ -42,4 +45,8 @@ func policy(program int) *seccomp.Policy {
 	allow(unix.SYS_TGKILL, seccomp.Equal32(0, uint32(os.Getpid())))
 	allow(unix.SYS_EXIT)
 	return p
+}
+
+func bits(arg int, mask, value uint64) seccomp.Condition {
+	return seccomp.Condition{Arg: arg, Mask: mask, Value: value}
 }
