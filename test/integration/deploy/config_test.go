@@ -147,15 +147,14 @@ func start(t *testing.T, version string, format int, deliver delivery, more stri
 	return n
 }
 
-// do runs crictl.
+// do runs crictl, which has to succeed.
 func (n *node) do(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(n.crictl, append([]string{"--config", "/dev/null", "--runtime-endpoint", "unix://" + n.Address(), "--timeout", "60s"}, args...)...)
-	out, err := cmd.CombinedOutput()
+	out, err := n.try(args...)
 	if err != nil {
 		t.Fatalf("crictl %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return out
 }
 
 // handler is what the kubelet admits pods by: read-only mounts that are recursive,
@@ -327,7 +326,16 @@ type object = map[string]any
 // configuration.
 func (n *node) pod(t *testing.T) (id, config string) {
 	t.Helper()
-	config = n.json(t, "pod.json", object{
+	config = n.sandboxConfig(t)
+	id = n.do(t, "runp", "--runtime", "wazero", config)
+	t.Cleanup(func() { n.do(t, "rmp", "--force", id) })
+	return id, config
+}
+
+// sandboxConfig is the file with the configuration of a pod.
+func (n *node) sandboxConfig(t *testing.T) string {
+	t.Helper()
+	return n.json(t, "pod.json", object{
 		"metadata":      object{"name": "pod", "namespace": "default", "uid": "uid", "attempt": 0},
 		"log_directory": t.TempDir(),
 		"linux": object{
@@ -335,9 +343,6 @@ func (n *node) pod(t *testing.T) (id, config string) {
 			"security_context": object{"namespace_options": object{"network": 2, "pid": 1, "ipc": 0}},
 		},
 	})
-	id = n.do(t, "runp", "--runtime", "wazero", config)
-	t.Cleanup(func() { n.do(t, "rmp", "--force", id) })
-	return id, config
 }
 
 func (n *node) json(t *testing.T, name string, v any) string {
