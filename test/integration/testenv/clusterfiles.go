@@ -55,12 +55,12 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.traci
       runtime_type = "%[5]s"
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.%[6]s]
       runtime_type = "%[4]s"
-      pod_annotations = ["%[4]s.*", "run.oci.handler", "module.wasm.image/*"]
+      pod_annotations = ["%[4]s.*", "%[4]s.*/*", "run.oci.handler", "module.wasm.image/*"]
       container_annotations = ["%[4]s.*", "run.oci.handler", "module.wasm.image/*"]
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.%[7]s]
       runtime_type = "%[4]s"
       sandboxer = "shim"
-      pod_annotations = ["%[4]s.*", "run.oci.handler", "module.wasm.image/*"]
+      pod_annotations = ["%[4]s.*", "%[4]s.*/*", "run.oci.handler", "module.wasm.image/*"]
       container_annotations = ["%[4]s.*", "run.oci.handler", "module.wasm.image/*"]
 `, dir, PauseImage, cniPlugins, Runtime, RuncRuntime, RuntimeClass, SandboxedClass)
 }
