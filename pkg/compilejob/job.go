@@ -46,6 +46,8 @@ type Job struct {
 	Workers int `json:"workers"`
 	// Memory bounds the memory of the process, in bytes.
 	Memory int64 `json:"memory"`
+	// InCgroup tells that a cgroup sees to that.
+	InCgroup bool `json:"inCgroup,omitempty"`
 	// CPUSeconds bounds the CPU time of all threads together.
 	CPUSeconds uint64 `json:"cpuSeconds"`
 	// User is the user and group to become; 0 for a process in a user namespace,

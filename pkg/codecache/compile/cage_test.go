@@ -201,7 +201,7 @@ func checkLimits(t *testing.T, pid int, memory int64) {
 		"Max open files": "0 0 files", "Max file size": "0 0 bytes", "Max core file size": "0 0 bytes",
 		"Max locked memory": "0 0 bytes", "Max processes": "64 64 processes", "Max msgqueue size": "0 0 bytes",
 		"Max cpu time":  "601 601 seconds", // or with two threads
-		"Max data size": fmt.Sprintf("%d %[1]d bytes", memory*5/4), "Max address space": fmt.Sprintf("%d %[1]d bytes", 2*memory+2<<30),
+		"Max data size": fmt.Sprintf("%d %[1]d bytes", 2*memory+512<<20), "Max address space": fmt.Sprintf("%d %[1]d bytes", 2*memory+2<<30),
 	} {
 		_, rest, _ := strings.Cut(string(limits), name+" ")
 		line, _, _ := strings.Cut(rest, "\n")

@@ -82,7 +82,7 @@ func (t *task) converse(p *process) (compilejob.Result, *os.File, error) {
 func (t *task) job(p *process) *compilejob.Job {
 	return &compilejob.Job{
 		Module: t.module.Name, Workers: t.workers, Memory: t.config.Memory,
-		CPUSeconds: t.cpuSeconds, User: p.becomes,
+		InCgroup: p.group != nil, CPUSeconds: t.cpuSeconds, User: p.becomes,
 	}
 }
 
