@@ -83,9 +83,13 @@ func allWork(t *testing.T, k cluster, pods []*testenv.LivePod) {
 			t.Errorf("the guest of pod %s: %v", p.Name, err)
 		}
 	}
-	if r := pods[0].Exec(t, "app", "/multi.wasm", "exit", "7"); r.Status != 7 {
-		t.Errorf("exec: %+v", r)
-	}
+	// A kubelet that has just come back knows its pods a moment later.
+	testenv.Eventually(t, "exec in pod "+pods[0].Name, func() error {
+		if r := pods[0].Exec(t, "app", "/multi.wasm", "exit", "7"); r.Status != 7 {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
 }
 
 func killContainerd(t *testing.T, k cluster, pods []*testenv.LivePod) {
