@@ -8,8 +8,7 @@ import (
 	"io"
 	"math"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/protofields"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/unixgrpc"
 )
 
@@ -69,18 +68,9 @@ type Container struct {
 // Container returns the container with that id, or an error that
 // errdefs.IsNotFound recognises.
 func (c *Client) Container(ctx context.Context, id string) (Container, error) {
-	request := protowire.AppendTag(nil, 1, protowire.BytesType)
-	request = protowire.AppendString(request, id)
-	answer, err := c.rpc.Call(ctx, getContainer, request)
-	if err != nil {
-		return Container{}, err
-	}
 	var found Container
-	err = eachField(answer, func(n protowire.Number, value []byte, _ uint64) error {
-		if n != 1 {
-			return nil
-		}
-		return eachField(value, func(n protowire.Number, value []byte, _ uint64) error {
+	err := c.call(ctx, getContainer, protofields.String(1, id), func(container []byte) error {
+		return protofields.Each(container, func(n protofields.Number, value []byte, _ uint64) error {
 			switch n {
 			case 1:
 				found.ID = string(value)
@@ -96,18 +86,9 @@ func (c *Client) Container(ctx context.Context, id string) (Container, error) {
 // Image returns the image with exactly that name, or an error that
 // errdefs.IsNotFound recognises.
 func (c *Client) Image(ctx context.Context, name string) (Image, error) {
-	request := protowire.AppendTag(nil, 1, protowire.BytesType)
-	request = protowire.AppendString(request, name)
-	answer, err := c.rpc.Call(ctx, getImage, request)
-	if err != nil {
-		return Image{}, err
-	}
 	var img Image
-	err = eachField(answer, func(n protowire.Number, value []byte, _ uint64) error {
-		if n != 1 {
-			return nil
-		}
-		img, err = decodeImage(value)
+	err := c.call(ctx, getImage, protofields.String(1, name), func(image []byte) (err error) {
+		img, err = decodeImage(image)
 		return err
 	})
 	return img, err
@@ -115,16 +96,9 @@ func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 
 // Images returns all images of the namespace.
 func (c *Client) Images(ctx context.Context) ([]Image, error) {
-	answer, err := c.rpc.Call(ctx, listImages, nil)
-	if err != nil {
-		return nil, err
-	}
 	var all []Image
-	err = eachField(answer, func(n protowire.Number, value []byte, _ uint64) error {
-		if n != 1 {
-			return nil
-		}
-		img, err := decodeImage(value)
+	err := c.call(ctx, listImages, nil, func(image []byte) error {
+		img, err := decodeImage(image)
 		all = append(all, img)
 		return err
 	})
@@ -133,16 +107,9 @@ func (c *Client) Images(ctx context.Context) ([]Image, error) {
 
 // Namespaces returns the names of all namespaces of the daemon.
 func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
-	answer, err := c.rpc.Call(ctx, listNamespaces, nil)
-	if err != nil {
-		return nil, err
-	}
 	var all []string
-	err = eachField(answer, func(n protowire.Number, value []byte, _ uint64) error {
-		if n != 1 {
-			return nil
-		}
-		return eachField(value, func(n protowire.Number, value []byte, _ uint64) error {
+	err := c.call(ctx, listNamespaces, nil, func(namespace []byte) error {
+		return protofields.Each(namespace, func(n protofields.Number, value []byte, _ uint64) error {
 			if n == 1 {
 				all = append(all, string(value))
 			}
@@ -152,13 +119,34 @@ func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
 	return all, err
 }
 
+// call makes a unary call, and calls f with what was asked for, once or more: each
+// answer has that in its field 1.
+func (c *Client) call(ctx context.Context, method string, request []byte, f func(value []byte) error) error {
+	answer, err := c.rpc.Call(ctx, method, request)
+	if err != nil {
+		return err
+	}
+	return undecodable(protofields.Each(answer, func(n protofields.Number, value []byte, _ uint64) error {
+		if n != 1 {
+			return nil
+		}
+		return f(value)
+	}))
+}
+
+// undecodable says what an error of decoding is about.
+func undecodable(err error) error {
+	if err != nil {
+		return fmt.Errorf("decode containerd's answer: %w", err)
+	}
+	return nil
+}
+
 // Content opens content for reading. That it is not there is an error of the
 // first Read, which errdefs.IsNotFound recognises. The daemon has checked the
 // digest when it stored the content. The end of ctx ends reading.
 func (c *Client) Content(ctx context.Context, digest string) (io.ReadCloser, error) {
-	request := protowire.AppendTag(nil, 1, protowire.BytesType)
-	request = protowire.AppendString(request, digest)
-	s, err := c.rpc.Stream(ctx, readContent, request)
+	s, err := c.rpc.Stream(ctx, readContent, protofields.String(1, digest))
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +167,7 @@ func (c *content) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		var offset uint64
-		err = eachField(answer, func(n protowire.Number, value []byte, number uint64) error {
+		err = protofields.Each(answer, func(n protofields.Number, value []byte, number uint64) error {
 			switch n {
 			case 1:
 				offset = number
@@ -189,7 +177,7 @@ func (c *content) Read(p []byte) (int, error) {
 			return nil
 		})
 		if err != nil {
-			return 0, err
+			return 0, undecodable(err)
 		}
 		if offset != uint64(c.offset) {
 			return 0, fmt.Errorf("containerd sent the content at offset %d when that at %d was next", offset, c.offset)
@@ -208,7 +196,7 @@ func (c *content) Close() error {
 
 func decodeImage(data []byte) (Image, error) {
 	var img Image
-	err := eachField(data, func(n protowire.Number, value []byte, _ uint64) error {
+	err := protofields.Each(data, func(n protofields.Number, value []byte, _ uint64) error {
 		switch n {
 		case 1:
 			img.Name = string(value)
@@ -221,7 +209,7 @@ func decodeImage(data []byte) (Image, error) {
 }
 
 func decodeDescriptor(data []byte, d *Descriptor) error {
-	return eachField(data, func(n protowire.Number, value []byte, number uint64) error {
+	return protofields.Each(data, func(n protofields.Number, value []byte, number uint64) error {
 		switch n {
 		case 1:
 			d.MediaType = string(value)
@@ -229,40 +217,10 @@ func decodeDescriptor(data []byte, d *Descriptor) error {
 			d.Digest = string(value)
 		case 3:
 			if number > math.MaxInt64 {
-				return fmt.Errorf("containerd's answer has a size of %d", number)
+				return fmt.Errorf("size of %d bytes", number)
 			}
 			d.Size = int64(number)
 		}
 		return nil
 	})
-}
-
-// eachField calls f for each field of an encoded message, with the bytes of a
-// string or message, or the number of a varint. Other types are passed over.
-func eachField(data []byte, f func(n protowire.Number, value []byte, number uint64) error) error {
-	for len(data) > 0 {
-		n, kind, size := protowire.ConsumeTag(data)
-		if size < 0 {
-			return fmt.Errorf("decode containerd's answer: %w", protowire.ParseError(size))
-		}
-		data = data[size:]
-		var value []byte
-		var number uint64
-		switch kind {
-		case protowire.BytesType:
-			value, size = protowire.ConsumeBytes(data)
-		case protowire.VarintType:
-			number, size = protowire.ConsumeVarint(data)
-		default:
-			size = protowire.ConsumeFieldValue(n, kind, data)
-		}
-		if size < 0 {
-			return fmt.Errorf("decode containerd's answer: %w", protowire.ParseError(size))
-		}
-		data = data[size:]
-		if err := f(n, value, number); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"syscall"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/protofields"
 )
 
 // namespaceMode is CRI's NamespaceMode.
@@ -69,39 +69,9 @@ func (c *config) user() (*pod.Mapping, error) {
 	return &pod.Mapping{UIDs: c.uids, GIDs: c.gids}, nil
 }
 
-// fields calls a function for each field of an encoded message. The api of CRI is
-// not linked for these few: it is larger than all of the shim's own messages.
-func fields(data []byte, each func(num protowire.Number, value []byte, number uint64) error) error {
-	for len(data) > 0 {
-		num, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		var value []byte
-		var number uint64
-		switch kind {
-		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(data)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(data)
-		default:
-			n = protowire.ConsumeFieldValue(num, kind, data)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		if err := each(num, value, number); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // parse reads PodSandboxConfig (k8s.io/cri-api, pkg/apis/runtime/v1/api.proto).
 func (c *config) parse(data []byte) error {
-	return fields(data, func(num protowire.Number, value []byte, _ uint64) error {
+	return protofields.Each(data, func(num protofields.Number, value []byte, _ uint64) error {
 		switch num {
 		case 2:
 			c.hostname = string(value)
@@ -116,7 +86,7 @@ func (c *config) parse(data []byte) error {
 
 func (c *config) parseDNS(data []byte) error {
 	c.dns = &dnsConfig{}
-	return fields(data, func(num protowire.Number, value []byte, _ uint64) error {
+	return protofields.Each(data, func(num protofields.Number, value []byte, _ uint64) error {
 		switch num {
 		case 1:
 			c.dns.servers = append(c.dns.servers, string(value))
@@ -131,12 +101,12 @@ func (c *config) parseDNS(data []byte) error {
 
 // parseLinux reads LinuxPodSandboxConfig.
 func (c *config) parseLinux(data []byte) error {
-	return fields(data, func(num protowire.Number, value []byte, _ uint64) error {
+	return protofields.Each(data, func(num protofields.Number, value []byte, _ uint64) error {
 		switch num {
 		case 1:
 			c.cgroupParent = string(value)
 		case 2: // LinuxSandboxSecurityContext
-			return fields(value, func(num protowire.Number, value []byte, _ uint64) error {
+			return protofields.Each(value, func(num protofields.Number, value []byte, _ uint64) error {
 				if num == 1 {
 					return c.parseNamespaces(value)
 				}
@@ -152,7 +122,7 @@ func (c *config) parseLinux(data []byte) error {
 // parseSysctl reads an entry of the map.
 func (c *config) parseSysctl(data []byte) error {
 	var key, val string
-	err := fields(data, func(num protowire.Number, value []byte, _ uint64) error {
+	err := protofields.Each(data, func(num protofields.Number, value []byte, _ uint64) error {
 		switch num {
 		case 1:
 			key = string(value)
@@ -170,7 +140,7 @@ func (c *config) parseSysctl(data []byte) error {
 
 // parseNamespaces reads NamespaceOption.
 func (c *config) parseNamespaces(data []byte) error {
-	return fields(data, func(num protowire.Number, value []byte, number uint64) error {
+	return protofields.Each(data, func(num protofields.Number, value []byte, number uint64) error {
 		switch num {
 		case 1:
 			c.network = namespaceMode(number)
@@ -188,7 +158,7 @@ func (c *config) parseNamespaces(data []byte) error {
 
 // parseUser reads UserNamespace.
 func (c *config) parseUser(data []byte) error {
-	return fields(data, func(num protowire.Number, value []byte, number uint64) error {
+	return protofields.Each(data, func(num protofields.Number, value []byte, number uint64) error {
 		switch num {
 		case 1:
 			c.userMode = namespaceMode(number)
@@ -204,7 +174,7 @@ func (c *config) parseUser(data []byte) error {
 // parseMapping reads an IDMapping.
 func parseMapping(data []byte, to *[]syscall.SysProcIDMap) error {
 	var m syscall.SysProcIDMap
-	err := fields(data, func(num protowire.Number, _ []byte, number uint64) error {
+	err := protofields.Each(data, func(num protofields.Number, _ []byte, number uint64) error {
 		switch num {
 		case 1:
 			m.HostID = int(uint32(number))
