@@ -26,7 +26,7 @@ func start(t *testing.T, version string) *node {
 	t.Helper()
 	n := &node{Containerd: testenv.StartContainerd(t, version), registry: serve(t)}
 	n.hosts = filepath.Join(n.Dir, "hosts")
-	n.registry.hosts(t, n.hosts)
+	n.registry.Hosts(t, n.hosts, host)
 	return n
 }
 

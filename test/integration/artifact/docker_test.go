@@ -15,7 +15,7 @@ func TestDocker(t *testing.T) {
 	for _, s := range shapes(t) {
 		t.Run(s.name, func(t *testing.T) {
 			// Docker takes loopback for a registry without TLS.
-			image := strings.Replace(r.tag(s.name, r.picture(t, s.picture)), host, r.address, 1)
+			image := strings.Replace(r.tag(s.name, r.picture(t, s.picture)), host, r.Address, 1)
 			d.Docker(t, "pull", image)
 			flags := []string{"run", "--rm", "--network=none", "--runtime", testenv.Runtime}
 			got := d.Do(t, "", append(flags, "--entrypoint", "/", image, "echo", "hello")...)
@@ -46,7 +46,7 @@ func TestAnnotationsElsewhere(t *testing.T) {
 	const unknown = "io.containerd.wazero.v1.no-such"
 	d := testenv.StartDocker(t)
 	r := serve(t)
-	image := strings.Replace(r.tag("app", r.picture(t, raw("/", layer{cncfLayer, "", multi(t)}))), host, r.address, 1)
+	image := strings.Replace(r.tag("app", r.picture(t, raw("/", layer{cncfLayer, "", multi(t)}))), host, r.Address, 1)
 	d.Docker(t, "pull", image)
 	got := d.Do(t, "", "run", "--rm", "--network=none", "--runtime", testenv.Runtime, "--annotation", unknown+"=x", image)
 	if got.Status == 0 || !strings.Contains(got.Stderr, unknown) {

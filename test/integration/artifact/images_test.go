@@ -63,22 +63,22 @@ func raw(command string, layers ...layer) picture {
 func (r *registry) picture(t *testing.T, p picture) v1.Descriptor {
 	t.Helper()
 	m := v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest, Layers: []v1.Descriptor{}}
-	m.Config = r.put(p.configType, encode(t, p.config))
+	m.Config = r.Put(p.configType, encode(t, p.config))
 	for _, l := range p.layers {
-		d := r.put(l.mediaType, l.data)
+		d := r.Put(l.mediaType, l.data)
 		if l.title != "" {
 			d.Annotations = map[string]string{v1.AnnotationTitle: l.title}
 		}
 		m.Layers = append(m.Layers, d)
 	}
-	return r.manifest(r.put(v1.MediaTypeImageManifest, encode(t, m)))
+	return r.Manifest(r.Put(v1.MediaTypeImageManifest, encode(t, m)))
 }
 
 // index makes an index of pictures by platform, in the order of pairs.
 func (r *registry) index(t *testing.T, entries ...v1.Descriptor) v1.Descriptor {
 	t.Helper()
 	i := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: entries}
-	return r.manifest(r.put(v1.MediaTypeImageIndex, encode(t, i)))
+	return r.Manifest(r.Put(v1.MediaTypeImageIndex, encode(t, i)))
 }
 
 // forPlatform adds what an index says of a manifest.

@@ -6,8 +6,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -53,35 +51,16 @@ func (i Image) OSArch() string {
 
 // WriteArchive writes the image as an OCI archive, as ctr and docker import it.
 func (i Image) WriteArchive(path string) error {
-	layer, err := i.layer()
+	blobs, manifest, err := i.Blobs()
 	if err != nil {
 		return err
 	}
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	if _, err := z.Write(layer); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-
 	a := archive{}
-	osName, arch, _ := strings.Cut(i.OSArch(), "/")
-	config := a.blob(v1.MediaTypeImageConfig, encode(v1.Image{
-		Platform: v1.Platform{OS: osName, Architecture: arch},
-		Config:   i.Config,
-		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(layer)}},
-	}))
-	manifest := v1.Manifest{
-		MediaType: v1.MediaTypeImageManifest,
-		Config:    config,
-		Layers:    []v1.Descriptor{a.blob(v1.MediaTypeImageLayerGzip, zipped.Bytes())},
+	for d, data := range blobs {
+		a["blobs/sha256/"+d.Encoded()] = data
 	}
-	manifest.SchemaVersion = 2
-	desc := a.blob(v1.MediaTypeImageManifest, encode(manifest))
-	desc.Annotations = map[string]string{"io.containerd.image.name": i.Name}
-	index := v1.Index{MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{desc}}
+	manifest.Annotations = map[string]string{"io.containerd.image.name": i.Name}
+	index := v1.Index{MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{manifest}}
 	index.SchemaVersion = 2
 	a[v1.ImageIndexFile] = encode(index)
 	a[v1.ImageLayoutFile] = encode(v1.ImageLayout{Version: v1.ImageLayoutVersion})
@@ -90,6 +69,41 @@ func (i Image) WriteArchive(path string) error {
 		return err
 	}
 	return os.WriteFile(path, data, 0o600)
+}
+
+// Blobs are all that the image consists of, by digest, and which of them is its
+// manifest.
+func (i Image) Blobs() (map[digest.Digest][]byte, v1.Descriptor, error) {
+	layer, err := i.layer()
+	if err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write(layer); err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	blobs := map[digest.Digest][]byte{}
+	blob := func(mediaType string, data []byte) v1.Descriptor {
+		d := digest.FromBytes(data)
+		blobs[d] = data
+		return v1.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(data))}
+	}
+	osName, arch, _ := strings.Cut(i.OSArch(), "/")
+	manifest := v1.Manifest{
+		MediaType: v1.MediaTypeImageManifest,
+		Config: blob(v1.MediaTypeImageConfig, encode(v1.Image{
+			Platform: v1.Platform{OS: osName, Architecture: arch},
+			Config:   i.Config,
+			RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(layer)}},
+		})),
+		Layers: []v1.Descriptor{blob(v1.MediaTypeImageLayerGzip, zipped.Bytes())},
+	}
+	manifest.SchemaVersion = 2
+	return blobs, blob(v1.MediaTypeImageManifest, encode(manifest)), nil
 }
 
 // layer is the image's only layer, as an uncompressed tar.
@@ -146,13 +160,6 @@ func (f File) write(w *tar.Writer, name string) error {
 
 // archive is the content of an OCI image layout by path.
 type archive map[string][]byte
-
-func (a archive) blob(mediaType string, data []byte) v1.Descriptor {
-	sum := sha256.Sum256(data)
-	name := hex.EncodeToString(sum[:])
-	a["blobs/sha256/"+name] = data
-	return v1.Descriptor{MediaType: mediaType, Digest: digest.Digest("sha256:" + name), Size: int64(len(data))}
-}
 
 func (a archive) tar() ([]byte, error) {
 	var buf bytes.Buffer
