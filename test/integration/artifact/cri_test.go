@@ -12,32 +12,14 @@ import (
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
-// criConfig leaves containerd's CRI plugin on. Pods are in the host's network, so that
-// they need no plugins.
-const criConfig = `version = %[3]d
-root = "%[1]s/root"
-state = "%[1]s/state"
-temp = "%[1]s/tmp"
-disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
-[grpc]
-  address = "%[1]s/c.sock"
-[ttrpc]
-  address = "%[1]s/c.sock.ttrpc"
-[debug]
-  level = "debug"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "%[1]s/opt"
-`
-
-// How the plugin is configured in both versions of the format, without runtimes.
+// How the CRI plugin is configured in both versions of the format, without runtimes.
+// Pods are in the host's network, so that they need no plugins.
 const (
-	criVersion2 = `
-[plugins."io.containerd.grpc.v1.cri"]
+	criVersion2 = `[plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "%[2]s"
   restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it
   disable_apparmor = true
@@ -48,8 +30,7 @@ const (
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "wazero"
 `
-	criVersion3 = `
-[plugins."io.containerd.cri.v1.images".pinned_images]
+	criVersion3 = `[plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "%[2]s"
 [plugins."io.containerd.cri.v1.images".registry]
   config_path = "%[1]s/hosts"
@@ -96,11 +77,11 @@ func startCRI(t *testing.T, version string) *kubelet {
 		v1.MediaTypeImageConfig, ociConfig(here(), v1.ImageConfig{Entrypoint: []string{"/pause"}}, diff), []layer{base},
 	}))
 	k.Stop()
-	format, config := 2, criConfig+criVersion2
+	format, plugin := 2, criVersion2
 	if version == testenv.Newest {
-		format, config = 3, criConfig+criVersion3
+		format, plugin = 3, criVersion3
 	}
-	config = fmt.Sprintf(config, k.Dir, pause, format) + documented(t, format)
+	config := isolated.CRIConfig(k.Dir, format) + fmt.Sprintf(plugin, k.Dir, pause) + documented(t, format)
 	must(t, os.WriteFile(filepath.Join(k.Dir, "config.toml"), []byte(config), 0o600))
 	k.Start(t)
 	k.ready(t)

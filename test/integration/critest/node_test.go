@@ -8,27 +8,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
-// config is containerd's with the CRI: handler runc, and ours in both ways of
-// making pods.
-const config = `version = 3
-root = "%[1]s/root"
-state = "%[1]s/state"
-temp = "%[1]s/tmp"
-imports = []
-disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
-[grpc]
-  address = "%[1]s/c.sock"
-[ttrpc]
-  address = "%[1]s/c.sock.ttrpc"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "%[1]s/opt"
-[plugins."io.containerd.cri.v1.images".pinned_images]
+// plugin configures the CRI: handler runc, and ours in both ways of making pods.
+const plugin = `[plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "%[2]s"
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = "%[1]s/hosts"
 [plugins."io.containerd.cri.v1.runtime"]
   disable_apparmor = true
   restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it
@@ -53,8 +41,8 @@ const network = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 `
 
-// startNode starts a containerd with the CRI and critest's images, in namespaces
-// that look like a machine of its own.
+// startNode starts a containerd with the CRI, which pulls critest's images from a
+// registry here, in namespaces that look like a machine of its own.
 func startNode(t *testing.T) *testenv.Containerd {
 	t.Helper()
 	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""))
@@ -68,13 +56,13 @@ func startNode(t *testing.T) *testenv.Containerd {
 	must(t, os.Mkdir(filepath.Join(c.Dir, "cni"), 0o700))
 	must(t, os.WriteFile(filepath.Join(c.Dir, "cni", "10-pods.conflist"), []byte(network), 0o600))
 	must(t, os.WriteFile(filepath.Join(c.Dir, "config.toml"),
-		fmt.Appendf(nil, config, c.Dir, pauseImage, testenv.Runtime, testenv.RuncRuntime), 0o600))
-	c.Start(t)
+		fmt.Appendf([]byte(isolated.CRIConfig(c.Dir, 3)), plugin, c.Dir, pauseImage, testenv.Runtime, testenv.RuncRuntime), 0o600))
+	registry := testenv.ServeRegistry(t)
+	registry.Hosts(t, filepath.Join(c.Dir, "hosts"), "registry.k8s.io", "gcr.io", "test.local")
 	for _, img := range images(t) {
-		archive := filepath.Join(t.TempDir(), "image.tar")
-		must(t, img.WriteArchive(archive))
-		c.Ctr(t, "--namespace", "k8s.io", "images", "import", archive)
+		registry.Push(t, img)
 	}
+	c.Start(t)
 	t.Cleanup(func() {
 		for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
 			found, _ := filepath.Glob(pattern)

@@ -12,34 +12,15 @@ import (
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
 const pauseImage = "test.local/pause:1"
 
-// base is a node's configuration before ours comes: what keeps a daemon to its
-// directory, and settings of the CRI plugin that have to stay. Ours is in the
-// format of one version (%[2]d), so the names of plugins differ.
-const base = `version = %[2]d
-imports = ["%[1]s/conf.d/*.toml"]
-root = "%[1]s/root"
-state = "%[1]s/state"
-temp = "%[1]s/tmp"
-disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
-[grpc]
-  address = "%[1]s/c.sock"
-[ttrpc]
-  address = "%[1]s/c.sock.ttrpc"
-[debug]
-  level = "debug"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "%[1]s/opt"
-`
-
-// baseCRI are such settings by the version of the format.
-var baseCRI = map[int]string{
+// base are settings of the CRI plugin that a node has before ours come, and that
+// have to stay, by the version of the format.
+var base = map[int]string{
 	2: `[plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "` + pauseImage + `"
   restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it
@@ -141,7 +122,7 @@ func start(t *testing.T, version string, format int, deliver delivery, more stri
 	n := &node{testenv.StartContainerd(t, version), filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "crictl")}
 	n.Stop()
 	must(t, os.Mkdir(filepath.Join(n.Dir, "conf.d"), 0o700))
-	config := deliver(t, n.Dir, fmt.Sprintf(base, n.Dir, format)+fmt.Sprintf(baseCRI[format], n.Dir))
+	config := deliver(t, n.Dir, isolated.CRIConfig(n.Dir, format, filepath.Join(n.Dir, "conf.d", "*.toml"))+fmt.Sprintf(base[format], n.Dir))
 	must(t, os.WriteFile(filepath.Join(n.Dir, "config.toml"), []byte(config+more), 0o600))
 	n.Start(t)
 	return n

@@ -13,22 +13,48 @@ import (
 // dir/c.sock. It is in the format of containerd 1.6, which 2.x migrates in
 // memory. Every other path that containerd would use is redirected or disabled.
 func ContainerdConfig(dir string) string {
-	return fmt.Sprintf(`version = 2
+	return daemon(dir, 2, nil, "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+		"io.containerd.internal.v1.opt") + "[debug]\n  level = \"trace\"\n"
+}
+
+// CRIConfig is the same with the CRI plugin, in a version of the format, 2 or 3. The
+// plugin's own tables are for the caller to append: they have names by version.
+// Files to import are none unless they are named.
+func CRIConfig(dir string, version int, imports ...string) string {
+	return daemon(dir, version, imports) + fmt.Sprintf(`[debug]
+  level = "debug"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "%s/opt"
+`, dir)
+}
+
+// daemon is the part of a configuration that keeps a containerd to dir, without
+// plugins that reach beyond it, and those that are named.
+func daemon(dir string, version int, imports []string, disabled ...string) string {
+	disabled = append(disabled, "io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing",
+		"io.containerd.tracing.processor.v1.otlp", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+		"io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
+		"io.containerd.snapshotter.v1.erofs")
+	return fmt.Sprintf(`version = %[2]d
+imports = [%[3]s]
 root = "%[1]s/root"
 state = "%[1]s/state"
 temp = "%[1]s/tmp"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
-  "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing",
-  "io.containerd.tracing.processor.v1.otlp", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
-  "io.containerd.snapshotter.v1.erofs"]
+disabled_plugins = [%[4]s]
 [grpc]
   address = "%[1]s/c.sock"
 [ttrpc]
   address = "%[1]s/c.sock.ttrpc"
-[debug]
-  level = "trace"
-`, dir)
+`, dir, version, quoted(imports), quoted(disabled))
+}
+
+// quoted makes the elements of an array in TOML.
+func quoted(list []string) string {
+	var b strings.Builder
+	for _, s := range list {
+		fmt.Fprintf(&b, "%q, ", s)
+	}
+	return b.String()
 }
 
 // Cgroups are the directories of a cgroup below the root, in each hierarchy of

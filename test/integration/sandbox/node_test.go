@@ -19,25 +19,9 @@ import (
 // pauseImage is one that containerd insists on, before 2.4. It cannot run.
 const pauseImage = "test.local/not-a-pause:1"
 
-// config of containerd with CRI. The pods' network is a veth pair in the tests'
-// own network namespace.
-const config = `version = 3
-root = "%[1]s/root"
-state = "%[1]s/state"
-temp = "%[1]s/tmp"
-imports = []
-disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
-[grpc]
-  address = "%[1]s/c.sock"
-[ttrpc]
-  address = "%[1]s/c.sock.ttrpc"
-[debug]
-  level = "debug"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "%[1]s/opt"
-[plugins."io.containerd.cri.v1.images".pinned_images]
+// plugin configures the CRI. The pods' network is a veth pair in the tests' own
+// network namespace.
+const plugin = `[plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "%[2]s"
 [plugins."io.containerd.cri.v1.runtime"]
   disable_apparmor = true
@@ -74,7 +58,7 @@ func startNode(t *testing.T, version string) *node {
 	}
 	must(t, os.Mkdir(filepath.Join(n.Dir, "cni"), 0o700))
 	must(t, os.WriteFile(filepath.Join(n.Dir, "cni", "10-pods.conflist"), fmt.Appendf(nil, network, n.Dir), 0o600))
-	must(t, os.WriteFile(filepath.Join(n.Dir, "config.toml"), fmt.Appendf(nil, config, n.Dir, pauseImage, testenv.Runtime, plugins), 0o600))
+	must(t, os.WriteFile(filepath.Join(n.Dir, "config.toml"), fmt.Appendf([]byte(isolated.CRIConfig(n.Dir, 3)), plugin, n.Dir, pauseImage, testenv.Runtime, plugins), 0o600))
 	must(t, isolated.MakeCgroups(n.Namespace))
 	n.Start(t)
 	t.Cleanup(func() {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 )
 
 // cniPlugins is where Debian's containernetworking-plugins are.
@@ -25,23 +27,7 @@ const (
 // criConfig configures a containerd for the kubelet so that it keeps to dir. Our
 // shim is there in both ways of making pods, and runc is the default.
 func criConfig(dir string) string {
-	return fmt.Sprintf(`version = 3
-root = "%[1]s/root"
-state = "%[1]s/state"
-temp = "%[1]s/tmp"
-imports = []
-disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]
-[grpc]
-  address = "%[1]s/c.sock"
-[ttrpc]
-  address = "%[1]s/c.sock.ttrpc"
-[debug]
-  level = "debug"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "%[1]s/opt"
-[plugins."io.containerd.cri.v1.images".pinned_images]
+	return isolated.CRIConfig(dir, 3) + fmt.Sprintf(`[plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "%[2]s"
 [plugins."io.containerd.cri.v1.runtime"]
   disable_apparmor = true
