@@ -17,7 +17,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler/cage"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
 
 const (

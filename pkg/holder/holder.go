@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/privilege"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
 
 // Main is the role. It returns the exit status, if at all.

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/sigexit"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
 
 // Exit statuses of a runner other than the guest's own.

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/privilege"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/title"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
 
 // ErrShimGone is Enter's error if there is nobody left to work for.

@@ -7,8 +7,7 @@ import (
 )
 
 // EmptyRoot leaves nothing of the file system but one empty directory that cannot
-// be written to. The mounts of this process must be
-// its own already.
+// be written to. The mounts of this process must be its own already.
 func EmptyRoot() error {
 	// Where the new root is mounted does not matter: /proc is always there.
 	const place = "/proc"
