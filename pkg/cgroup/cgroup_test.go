@@ -40,6 +40,7 @@ func newGroup(t *testing.T, limit int64) *group {
 	limits := map[string]string{"memory.max": strconv.FormatInt(limit, 10), "memory.swap.max": "0"}
 	if cgroups.Mode() == cgroups.Unified {
 		g.dirs = []string{filepath.Join("/sys/fs/cgroup", name)}
+		enable("/sys/fs/cgroup")
 	} else {
 		limits = map[string]string{"memory.limit_in_bytes": limits["memory.max"]}
 		for _, controller := range []string{"pids", "devices", "memory", "freezer", "cpu", "cpuacct"} {

@@ -139,25 +139,27 @@ func makeGroup(in []hierarchy, parent, name string, l Limits) (_ *Group, retErr 
 func (h *hierarchy) make(parent, name string, l Limits) (string, error) {
 	above := filepath.Join(h.dir, parent)
 	dir := filepath.Join(above, name)
-	if err := h.mkdir(above, dir, l); err != nil {
+	if err := mkdir(above, dir); err != nil {
 		return "", err
 	}
+	// Not before: now the parent has a child, so that nobody can remove it and make
+	// another one, which has not been handed anything.
+	if h.unified {
+		enable(h.dir)
+		enable(above)
+	}
+	_ = write(above, h.parent(l))
 	return dir, write(dir, h.limits(l))
 }
 
 // mkdir repeats what it does while others remove an empty parent.
-func (h *hierarchy) mkdir(above, dir string, l Limits) error {
+func mkdir(above, dir string) error {
 	const attempts = 100
 	var err error
 	for range attempts {
 		if err = os.Mkdir(above, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
-		if h.unified {
-			enable(h.dir)
-			enable(above)
-		}
-		_ = write(above, h.parent(l))
 		if err = os.Mkdir(dir, 0o755); !errors.Is(err, os.ErrNotExist) {
 			break
 		}

@@ -3,9 +3,11 @@ package cgroup
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/containerd/cgroups/v3/cgroup2/stats"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -30,11 +32,21 @@ func loadV2(pid int) (Cgroup, error) {
 func (c *v2) Path() string { return c.dir }
 
 func (c *v2) Stats() (proto.Message, error) {
-	m, err := c.manager.Stat()
+	m, err := c.metrics()
 	if err != nil {
-		return nil, gone(err)
+		return nil, err // and no message of that type
 	}
 	return m, nil
+}
+
+// metrics are the figures, with an error if the cgroup is gone: the library takes
+// files that are not there for controllers that are not.
+func (c *v2) metrics() (*stats.Metrics, error) {
+	m, err := c.manager.Stat()
+	if err == nil {
+		_, err = os.Stat(c.dir)
+	}
+	return m, gone(err)
 }
 
 func (c *v2) Pids() ([]int, error) {
@@ -50,9 +62,9 @@ func (c *v2) Pids() ([]int, error) {
 }
 
 func (c *v2) OOMKills() (uint64, error) {
-	m, err := c.manager.Stat()
+	m, err := c.metrics()
 	if err != nil {
-		return 0, gone(err)
+		return 0, err
 	}
 	return m.GetMemoryEvents().GetOomKill(), nil
 }
