@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -123,14 +122,11 @@ func become(user int) error {
 	if err := privilege.DropBoundingSet(); err != nil {
 		return err
 	}
-	if err := syscall.Setgroups(nil); err != nil && !errors.Is(err, unix.EPERM) { // denied in a user namespace
-		return fmt.Errorf("leave all groups: %w", err)
+	if err := privilege.LeaveGroups(); err != nil && !errors.Is(err, unix.EPERM) { // denied in a user namespace
+		return err
 	}
-	if err := syscall.Setresgid(user, user, user); err != nil {
-		return fmt.Errorf("become group %d: %w", user, err)
-	}
-	if err := syscall.Setresuid(user, user, user); err != nil {
-		return fmt.Errorf("become user %d: %w", user, err)
+	if err := privilege.Become(user); err != nil {
+		return err
 	}
 	return privilege.Drop(nil)
 }

@@ -42,10 +42,10 @@ func Drop(keep []string) error {
 	if err := DropBoundingSet(); err != nil {
 		return err
 	}
-	if err := onAllThreads("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
+	if err := OnAllThreads("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
 		return err
 	}
-	if err := onAllThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+	if err := NoNewPrivileges(); err != nil {
 		return err
 	}
 	return setCapabilities(wanted & have)
@@ -81,7 +81,7 @@ func setCapabilities(caps uint64) error {
 		{Effective: low, Permitted: low},
 		{Effective: high, Permitted: high},
 	}
-	err := onAllThreads("reduce the capabilities", unix.SYS_CAPSET,
+	err := OnAllThreads("reduce the capabilities", unix.SYS_CAPSET,
 		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
 	runtime.KeepAlive(&header)
 	runtime.KeepAlive(&data)
@@ -107,15 +107,21 @@ func DropBoundingSet() error {
 		if set == 0 {
 			continue
 		}
-		if err := onAllThreads("reduce the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); err != nil {
+		if err := OnAllThreads("reduce the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// onAllThreads runs a system call on every thread.
-func onAllThreads(what string, trap, a, b, c uintptr) error {
+// NoNewPrivileges makes exec of any file give no privileges (no_new_privs in
+// prctl(2)). Drop does so too.
+func NoNewPrivileges() error {
+	return OnAllThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+}
+
+// OnAllThreads runs a system call on every thread.
+func OnAllThreads(what string, trap, a, b, c uintptr) error {
 	_, _, errno := syscall.AllThreadsSyscall6(trap, a, b, c, 0, 0, 0)
 	if errno != 0 {
 		return fmt.Errorf("%s: %w", what, errno)

@@ -29,5 +29,5 @@ func Isolate() error {
 // the first parent of an exec is runc, which ends at once. The caller then
 // checks that the parent is still there.
 func DieWithParent() error {
-	return onAllThreads("ask for a signal when the parent ends", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
+	return OnAllThreads("ask for a signal when the parent ends", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
 }

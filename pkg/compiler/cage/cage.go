@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +54,7 @@ func Enter() (*Cage, error) {
 // keepOthersOut comes first: other processes of the same user must not have a
 // moment in which they can attach to this one.
 func keepOthersOut() error {
-	if err := onAllThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+	if err := privilege.NoNewPrivileges(); err != nil {
 		return err
 	}
 	return privilege.Isolate()
@@ -68,7 +67,7 @@ func confine(j *compilejob.Job) error {
 		return err
 	}
 	// Whoever needs the CPU goes first.
-	if err := onAllThreads("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, niceness); err != nil {
+	if err := privilege.OnAllThreads("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, niceness); err != nil {
 		return err
 	}
 	if err := privilege.EmptyRoot(); err != nil {
@@ -112,26 +111,16 @@ const secureBits = 1<<2 | 1<<3 | 1<<0 | 1<<1
 func dropCredentials(user int) error {
 	// Neither user 0 nor a change of users has anything to do with capabilities
 	// from now on: they are given up together, and none comes back.
-	if err := onAllThreads("separate user 0 from its capabilities", unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, secureBits, 0); err != nil {
+	if err := privilege.OnAllThreads("separate user 0 from its capabilities", unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, secureBits, 0); err != nil {
 		return err
 	}
 	if user != 0 {
-		if err := syscall.Setgroups(nil); err != nil {
-			return fmt.Errorf("leave all groups: %w", err)
+		if err := privilege.LeaveGroups(); err != nil {
+			return err
 		}
-		if err := syscall.Setresgid(user, user, user); err != nil {
-			return fmt.Errorf("become group %d: %w", user, err)
-		}
-		if err := syscall.Setresuid(user, user, user); err != nil {
-			return fmt.Errorf("become user %d: %w", user, err)
+		if err := privilege.Become(user); err != nil {
+			return err
 		}
 	}
 	return privilege.Drop(nil)
-}
-
-func onAllThreads(what string, trap, a, b, c uintptr) error {
-	if _, _, errno := syscall.AllThreadsSyscall(trap, a, b, c); errno != 0 {
-		return fmt.Errorf("%s: %w", what, errno)
-	}
-	return nil
 }
