@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
 )
 
 // defaultExport is the entry point of a WASI command (WASI application-abi.md).
@@ -71,7 +72,7 @@ func (p *planner) memoryLimit() int64 {
 func (p *planner) keepCapabilities() []string {
 	var keep []string
 	for _, name := range capabilitiesAfterExec(p.process) {
-		if slices.Contains(fileCapabilities, name) {
+		if privilege.Keepable(name) {
 			keep = append(keep, name)
 		}
 	}

@@ -259,7 +259,7 @@ func TestJobIsWhatTheSpecSays(t *testing.T) {
 	s := spec([]string{"/app.wasm"}, env("A=b", "A=c", "odd"), cwd("/srv"), func(s *specs.Spec) {
 		s.Process.User = specs.User{}
 		s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
-		s.Process.Capabilities = &specs.LinuxCapabilities{Effective: []string{"CAP_NET_RAW", "CAP_DAC_OVERRIDE", "CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_FOWNER"}}
+		s.Process.Capabilities = &specs.LinuxCapabilities{Effective: []string{"CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_DAC_OVERRIDE", "CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_FOWNER"}}
 	})
 	p, err := plan(t, image(t), s)
 	check(t, err)

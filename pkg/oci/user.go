@@ -23,9 +23,6 @@ type User struct {
 	uids, gids idMap
 }
 
-// fileCapabilities decide about access to files, and nothing else.
-var fileCapabilities = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID"}
-
 // UserOf translates process.user through the id mappings of the container's user
 // namespace, if it has one.
 func UserOf(process *specs.Process, container *specs.Spec) User {

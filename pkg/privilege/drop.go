@@ -15,16 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileCapabilities are the capabilities that may be kept: they decide which files
-// the user may use, or let it listen on a low port; none reaches beyond the
-// container.
+// fileCapabilities are the capabilities that may be kept: they decide about access
+// to files; none reaches beyond the container.
 var fileCapabilities = map[string]uint{
-	"CAP_CHOWN":            unix.CAP_CHOWN,
-	"CAP_DAC_OVERRIDE":     unix.CAP_DAC_OVERRIDE,
-	"CAP_DAC_READ_SEARCH":  unix.CAP_DAC_READ_SEARCH,
-	"CAP_FOWNER":           unix.CAP_FOWNER,
-	"CAP_FSETID":           unix.CAP_FSETID,
-	"CAP_NET_BIND_SERVICE": unix.CAP_NET_BIND_SERVICE,
+	"CAP_CHOWN":           unix.CAP_CHOWN,
+	"CAP_DAC_OVERRIDE":    unix.CAP_DAC_OVERRIDE,
+	"CAP_DAC_READ_SEARCH": unix.CAP_DAC_READ_SEARCH,
+	"CAP_FOWNER":          unix.CAP_FOWNER,
+	"CAP_FSETID":          unix.CAP_FSETID,
+}
+
+// Keepable tells whether a capability is one that Drop can keep.
+func Keepable(name string) bool {
+	_, ok := fileCapabilities[name]
+	return ok
 }
 
 // Drop reduces the capabilities of all threads to those of keep that the process
