@@ -21,10 +21,13 @@ type common struct {
 	json        bool
 }
 
-func (c *common) define(set *flag.FlagSet) {
+// flags is the set of flags of a command, which adds its own.
+func (c *common) flags() *flag.FlagSet {
+	set := newFlags()
 	set.StringVar(&c.config, "config", "", "")
 	set.StringVar(&c.dir, "cache-dir", "", "")
 	set.BoolVar(&c.json, "json", false, "")
+	return set
 }
 
 const commonHelp = `  --config FILE      the runtime's options: the file that ConfigPath names
@@ -66,6 +69,16 @@ func (c *common) cache(p Process) (*codecache.Cache, options.Options, error) {
 	}
 	o.NoCache = false // what is there can be looked after
 	return setup.With(o, nil, logger(p)), o, nil
+}
+
+// openCache opens the cache for a command without arguments and flags of its own.
+func openCache(p Process, args []string) (common, *codecache.Cache, error) {
+	var c common
+	if err := parseNoWords(c.flags(), args); err != nil {
+		return c, nil, err
+	}
+	cache, _, err := c.cache(p)
+	return c, cache, err
 }
 
 // logger shows what the shim would write into its log.

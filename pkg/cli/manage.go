@@ -89,13 +89,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func cacheLs(_ context.Context, p Process, args []string) error {
-	var c common
-	set := newFlags()
-	c.define(set)
-	if err := parseNoWords(set, args); err != nil {
-		return err
-	}
-	cache, _, err := c.cache(p)
+	c, cache, err := openCache(p, args)
 	if err != nil {
 		return err
 	}
@@ -165,8 +159,7 @@ func size(n int64) string {
 func cacheRm(_ context.Context, p Process, args []string) error {
 	var c common
 	var force bool
-	set := newFlags()
-	c.define(set)
+	set := c.flags()
 	set.BoolVar(&force, "force", false, "")
 	digests, err := parse(set, args)
 	if err != nil {
@@ -194,8 +187,7 @@ func cacheRm(_ context.Context, p Process, args []string) error {
 func cachePrune(_ context.Context, p Process, args []string) error {
 	var c common
 	var max string
-	set := newFlags()
-	c.define(set)
+	set := c.flags()
 	set.StringVar(&max, "max-size", "", "")
 	if err := parseNoWords(set, args); err != nil {
 		return err
@@ -232,13 +224,7 @@ func cachePrune(_ context.Context, p Process, args []string) error {
 }
 
 func cacheVerify(_ context.Context, p Process, args []string) error {
-	var c common
-	set := newFlags()
-	c.define(set)
-	if err := parseNoWords(set, args); err != nil {
-		return err
-	}
-	cache, _, err := c.cache(p)
+	c, cache, err := openCache(p, args)
 	if err != nil {
 		return err
 	}

@@ -57,8 +57,8 @@ type precompiler struct {
 	out        *progress
 }
 
-func (c *precompiler) define(set *flag.FlagSet, p Process) {
-	c.common.define(set)
+func (c *precompiler) flags(p Process) *flag.FlagSet {
+	set := c.common.flags()
 	or := func(variable, otherwise string) string {
 		if v := p.Getenv(variable); v != "" {
 			return v
@@ -70,13 +70,12 @@ func (c *precompiler) define(set *flag.FlagSet, p Process) {
 	set.StringVar(&c.namespace, "namespace", or("CONTAINERD_NAMESPACE", "default"), "")
 	set.StringVar(&c.namespace, "n", c.namespace, "")
 	set.IntVar(&c.parallel, "j", 0, "")
+	return set
 }
 
 func precompile(ctx context.Context, p Process, args []string) error {
 	var c precompiler
-	set := newFlags()
-	c.define(set, p)
-	what, err := parse(set, args)
+	what, err := parse(c.flags(p), args)
 	if err != nil {
 		return err
 	}
