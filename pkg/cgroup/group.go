@@ -12,10 +12,12 @@ import (
 
 	"github.com/containerd/cgroups/v3"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
 // root is where the kernel's cgroup filesystems are mounted.
-const root = "/sys/fs/cgroup"
+const root = cgroupfs.Root
 
 // Limits of a cgroup that New makes. 0 is no limit.
 type Limits struct {
@@ -181,28 +183,17 @@ func enable(dir string) {
 // write returns the error of the first required setting.
 func write(dir string, settings []setting) error {
 	for _, s := range settings {
-		if err := put(dir, s.file, s.value); err != nil && s.required {
+		if err := cgroupfs.Write(dir, s.file, s.value); err != nil && s.required {
 			return err
 		}
 	}
 	return nil
 }
 
-// put writes to a file that the kernel has made.
-func put(dir, file, value string) error {
-	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.WriteString(value)
-	return err
-}
-
 // Add moves a process with all its threads into the cgroup.
 func (g *Group) Add(pid int) error {
 	for _, dir := range g.dirs {
-		if err := put(dir, "cgroup.procs", strconv.Itoa(pid)); err != nil {
+		if err := cgroupfs.Write(dir, "cgroup.procs", strconv.Itoa(pid)); err != nil {
 			return fmt.Errorf("move process %d into its cgroup: %w", pid, err)
 		}
 	}
@@ -245,39 +236,8 @@ func (g *Group) PeakMemory() int64 {
 // Kill sends SIGKILL to all members.
 func (g *Group) Kill() {
 	for _, dir := range g.dirs {
-		if put(dir, "cgroup.kill", "1") != nil { // v1, or Linux before 5.14
-			killMembers(dir)
-		}
+		cgroupfs.Kill(dir)
 	}
-}
-
-// killMembers looks again after it has got hold of a process, because its pid may
-// be somebody else's by then.
-func killMembers(dir string) {
-	for _, pid := range members(dir) {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue
-		}
-		if slices.Contains(members(dir), pid) {
-			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-		_ = unix.Close(fd)
-	}
-}
-
-func members(dir string) []int {
-	data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil {
-		return nil
-	}
-	var pids []int
-	for field := range strings.FieldsSeq(string(data)) {
-		if pid, err := strconv.Atoi(field); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 // removePatience is how long killed processes may take to leave a cgroup.

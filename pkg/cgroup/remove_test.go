@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/containerd/cgroups/v3"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
 func TestRemovePathKillsAndRemovesATree(t *testing.T) {
@@ -28,7 +30,7 @@ func TestRemovePathKillsAndRemovesATree(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	if err := put(below, "cgroup.procs", fmt.Sprint(cmd.Process.Pid)); err != nil {
+	if err := cgroupfs.Write(below, "cgroup.procs", fmt.Sprint(cmd.Process.Pid)); err != nil {
 		t.Fatal(err)
 	}
 	sibling := filepath.Join(base, name, "ab")
