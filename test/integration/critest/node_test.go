@@ -46,8 +46,8 @@ const network = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
 func startNode(t *testing.T) *testenv.Containerd {
 	t.Helper()
 	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""))
-	for _, dir := range []string{"/var/lib/cni", "/var/lib/kubelet"} { // constants in CNI's library and critest
-		coverDir(t, dir)
+	for _, dir := range []string{testenv.CNIDir, "/var/lib/kubelet"} { // the latter a constant in critest
+		testenv.CoverDir(t, dir)
 	}
 	c := testenv.StartContainerd(t, testenv.Newest)
 	// The root of a user namespace has to find its bundle below.
@@ -73,19 +73,6 @@ func startNode(t *testing.T) *testenv.Containerd {
 		_ = exec.Command("ip", "link", "delete", "cni0").Run()
 	})
 	return c
-}
-
-// coverDir mounts a tmpfs over a directory of the machine.
-func coverDir(t *testing.T, dir string) {
-	t.Helper()
-	made := os.Mkdir(dir, 0o755) == nil
-	must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755"))
-	t.Cleanup(func() {
-		must(t, syscall.Unmount(dir, syscall.MNT_DETACH))
-		if made {
-			must(t, os.Remove(dir))
-		}
-	})
 }
 
 func must(t *testing.T, err error) {

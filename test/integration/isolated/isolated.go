@@ -137,13 +137,18 @@ func initStage() error {
 }
 
 func prepareNamespaces() error {
-	mounts := []struct {
+	type mount struct {
 		source, target, fstype string
 		flags                  uintptr
-	}{
+	}
+	mounts := []mount{
 		{"", "/", "", syscall.MS_REC | syscall.MS_PRIVATE},
 		{"proc", "/proc", "proc", syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC},
 		{"run", "/run", "tmpfs", syscall.MS_NOSUID | syscall.MS_NODEV},
+	}
+	// Where CNI's library keeps records of networks, a constant there.
+	if _, err := os.Stat("/var/lib/cni"); err == nil {
+		mounts = append(mounts, mount{"cni", "/var/lib/cni", "tmpfs", syscall.MS_NOSUID | syscall.MS_NODEV})
 	}
 	for _, m := range mounts {
 		if err := syscall.Mount(m.source, m.target, m.fstype, m.flags, ""); err != nil {

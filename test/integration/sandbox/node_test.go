@@ -50,6 +50,7 @@ type object map[string]any
 
 func startNode(t *testing.T, version string) *node {
 	t.Helper()
+	testenv.CoverDir(t, testenv.CNIDir)
 	n := &node{testenv.StartContainerd(t, version), filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "crictl")}
 	n.Stop()
 	plugins := `bin_dirs = ["/usr/lib/cni"]`

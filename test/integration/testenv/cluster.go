@@ -25,8 +25,6 @@ type Cluster struct {
 	crictl  string // the program
 	api     apiClient
 	daemons []*daemon // in the order of their starts
-	mounts  []string  // to be unmounted at the end
-	made    []string  // directories to be removed at the end
 }
 
 // Names of the cluster that tests need.
@@ -55,6 +53,10 @@ func StartCluster(t testing.TB, images ...Image) *Cluster {
 	etcd := filepath.Join(Tool(t, "etcd", etcdVersion), "etcd")
 	k := &Cluster{bin: Tool(t, "kubernetes", kubernetesVersion)}
 	k.crictl = filepath.Join(Tool(t, "cri-tools", criToolsVersion), "crictl")
+	// These paths are constants in the kubelet and in CNI's library.
+	for _, dir := range []string{"/var/lib/kubelet", CNIDir, "/var/log"} {
+		CoverDir(t, dir)
+	}
 	k.Containerd = StartContainerd(t, Newest, withConfig(criConfig))
 	k.dir = k.Containerd.file("k")
 	t.Logf("tools and containerd after %s", time.Since(begin).Round(time.Millisecond))
@@ -124,10 +126,6 @@ func (k *Cluster) prepareNode(t testing.TB) {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""); err != nil {
 		t.Fatalf("make mounts shared: %v", err)
 	}
-	// These paths are constants in the kubelet and in CNI's library.
-	for _, dir := range []string{"/var/lib/kubelet", "/var/lib/cni", "/var/log"} {
-		k.mountTmpfs(t, dir)
-	}
 	for _, args := range [][]string{
 		{"link", "add", bridge, "type", "bridge"},
 		{"addr", "add", NodeIP + "/22", "dev", bridge},
@@ -144,21 +142,6 @@ func (k *Cluster) prepareNode(t testing.TB) {
 	if err := isolated.MakeCgroups(k.Containerd.Namespace); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// mountTmpfs covers a directory of the machine; where there is none it is made,
-// and removed at the end.
-func (k *Cluster) mountTmpfs(t testing.TB, dir string) {
-	t.Helper()
-	if err := os.Mkdir(dir, 0o755); err == nil {
-		k.made = append(k.made, dir)
-	} else if !os.IsExist(err) {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755"); err != nil {
-		t.Fatalf("mount a tmpfs on %s: %v", dir, err)
-	}
-	k.mounts = append(k.mounts, dir)
 }
 
 // WaitForNode waits until the node, after a part of it has been restarted, is ready.
@@ -231,16 +214,6 @@ func (k *Cluster) cleanup(t testing.TB) {
 	if err := isolated.RemoveCgroupTrees(k.Containerd.Namespace); err != nil {
 		t.Error(err)
 	}
-	for _, dir := range slices.Backward(k.mounts) {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	}
-	for _, dir := range k.made {
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
-	}
 	if out, err := exec.Command("ip", "link", "delete", bridge).CombinedOutput(); err != nil {
 		t.Errorf("remove the bridge: %v: %s", err, out)
 	}
@@ -293,7 +266,7 @@ func (k *Cluster) RequireClean(t testing.TB) {
 	var left []string
 	for deadline := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
 		left = nil
-		for _, list := range []func() ([]string, error){k.tasks, k.shims, k.podCgroups, podMounts, podNamespaces, links} {
+		for _, list := range []func() ([]string, error){k.tasks, k.shims, k.podCgroups, podMounts, podNamespaces, links, cniRecords} {
 			lines, err := list()
 			if err != nil {
 				t.Errorf("look for what pods have left: %v", err)

@@ -19,12 +19,13 @@ import (
 // run in a pid and a mount namespace of their own, so everything counts.
 type inventory map[string]bool
 
-// takeInventory lists processes, mounts, cgroups, shim sockets and bundles.
+// takeInventory lists processes, mounts, cgroups, shim sockets, bundles and CNI's
+// records.
 func takeInventory(t testing.TB, c *Containerd) inventory {
 	t.Helper()
 	inv := inventory{}
 	for _, list := range []func() ([]string, error){
-		processes, mounts, c.cgroups,
+		processes, mounts, c.cgroups, cniRecords,
 		func() ([]string, error) { return entries("socket or fifo", "/run/containerd", regularDir) },
 		func() ([]string, error) {
 			return entries("file of a task", c.file("state/io.containerd.runtime.v2.task"), func(path string, d fs.DirEntry) bool {
