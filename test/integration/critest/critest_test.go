@@ -4,13 +4,12 @@
 package critest
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -54,83 +53,48 @@ var (
 	handlers = flag.String("handlers", "wazero,wazero-sandboxed", "handlers to compare with runc")
 )
 
-// skip are the tests that a machine without a network cannot do: those of the
-// image service pull from registries, and no runtime handler has a part in them.
-const skip = `Image Manager`
-
-// result is what became of one test.
-type result struct {
-	state   string // "passed", "failed", "skipped", …
-	message string // of a failure, or why it was skipped
+// notRun are tests that cannot be run here, and why.
+var notRun = map[string]string{
+	"Image Manager public image with digest should be pulled and removed [Conformance]": "" +
+		"it pulls an image of a certain digest from a registry of the internet, and nothing made here has that digest",
 }
 
 // TestConformance: our handlers fail nowhere where runc does not.
 func TestConformance(t *testing.T) {
-	node := startNode(t)
-	runc := run(t, node, "runc")
-	for handler := range strings.SplitSeq(*handlers, ",") {
-		ours := run(t, node, handler)
-		t.Logf("%s: %s\nrunc: %s\n%s", handler, count(ours), count(runc), table(runc, ours))
-		for name, theirs := range runc {
-			if r := ours[name]; r.state != theirs.state && r.state != "passed" && (theirs.state == "passed" || r.state != "skipped") {
-				t.Errorf("%s: %q with the handler %s, %q with runc: %s", name, r.state, handler, theirs.state, r.message)
-			}
-		}
-	}
-}
-
-// run runs critest and returns what became of each test.
-func run(t *testing.T, node *testenv.Containerd, handler string) map[string]result {
-	t.Helper()
-	program := filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "critest")
-	report := filepath.Join(t.TempDir(), handler+".json")
-	args := []string{
-		"-config=/dev/null", "-runtime-endpoint=unix://" + node.Address(), "-runtime-handler=" + handler,
-		"-ginkgo.seed=1", "-ginkgo.no-color", "-ginkgo.skip=" + skip, "-ginkgo.json-report=" + report, "-ginkgo.timeout=20m",
-	}
-	if *focus != "" {
-		args = append(args, "-ginkgo.focus="+*focus)
-	}
-	cmd := exec.Command(program, args...)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "TMPDIR="+cmd.Dir)
-	out, runErr := cmd.CombinedOutput() // fails when a test does
-	data, err := os.ReadFile(report)
-	if err != nil {
-		t.Fatalf("critest made no report: %v\n%s", runErr, out)
-	}
-	results, err := parse(data)
+	selected, err := regexp.Compile(*focus)
 	must(t, err)
-	if len(results) == 0 {
-		t.Fatalf("critest ran nothing: %v\n%s", runErr, out)
-	}
-	return results
-}
-
-// parse reads Ginkgo's report.
-func parse(data []byte) (map[string]result, error) {
-	var suites []struct {
-		SpecReports []struct {
-			ContainerHierarchyTexts    []string
-			LeafNodeType, LeafNodeText string
-			State                      string
-			Failure                    struct{ Message string }
+	var tests []string
+	left := map[string]string{}
+	for name, r := range list(t) {
+		switch {
+		case notRun[name] != "":
+			left[name] = notRun[name]
+		case r.state == "skipped":
+			left[name] = "it measures, and tests nothing"
+		case selected.MatchString(name):
+			tests = append(tests, name)
 		}
 	}
-	if err := json.Unmarshal(data, &suites); err != nil {
-		return nil, fmt.Errorf("read critest's report: %w", err)
+	if len(tests) == 0 {
+		t.Fatalf("critest has no test that matches %q", *focus)
 	}
-	results := map[string]result{}
-	for _, suite := range suites {
-		for _, s := range suite.SpecReports {
-			// Skipped without a message are those that were not selected.
-			if s.LeafNodeType == "It" && (s.State != "skipped" || s.Failure.Message != "") {
-				name := strings.Join(append(s.ContainerHierarchyTexts, s.LeafNodeText), " ")
-				results[strings.TrimPrefix(name, "[k8s.io] ")] = result{s.State, s.Failure.Message}
+	slices.Sort(tests)
+	columns := append([]string{"runc"}, strings.Split(*handlers, ",")...)
+	all := runAll(t, startNode(t), columns, tests)
+	t.Log(table(columns, tests, all))
+	for _, handler := range columns[1:] {
+		for _, name := range tests {
+			ours, runc := all[handler][name], all["runc"][name]
+			if ours.state != runc.state && ours.state != "passed" && (runc.state == "passed" || ours.state != "skipped") {
+				t.Errorf("%s: %q with the handler %s, %q with runc: %s", name, ours.state, handler, runc.state, ours.message)
 			}
 		}
 	}
-	return results, nil
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		fmt.Fprintf(&b, "%s\n%17s %s\n", name, "", left[name])
+	}
+	t.Logf("not run: %d\n%s", len(left), &b)
 }
 
 // count is "95 passed, 2 skipped".
@@ -146,20 +110,27 @@ func count(results map[string]result) string {
 	return strings.Join(parts, ", ")
 }
 
-// table lists every test with its state under runc and with our handler, and why
-// it did not pass.
-func table(runc, ours map[string]result) string {
+// table lists what became of every test with every handler, and why it did not
+// pass.
+func table(handlers, tests []string, all map[string]map[string]result) string {
 	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(ours)) {
-		fmt.Fprintf(&b, "%-8s %-8s %s\n", runc[name].state, ours[name].state, name)
-		if runc[name].message != "" {
-			fmt.Fprintf(&b, "%17s runc: %.200s\n", "", oneLine(runc[name].message))
+	for _, handler := range handlers {
+		fmt.Fprintf(&b, "%s: %s\n", handler, count(all[handler]))
+	}
+	for _, name := range tests {
+		why := map[string][]string{}
+		for _, handler := range handlers {
+			r := all[handler][name]
+			fmt.Fprintf(&b, "%-8s ", r.state)
+			if r.message != "" {
+				message := strings.Join(strings.Fields(r.message), " ")
+				why[message] = append(why[message], handler)
+			}
 		}
-		if ours[name].message != "" {
-			fmt.Fprintf(&b, "%17s ours: %.200s\n", "", oneLine(ours[name].message))
+		fmt.Fprintln(&b, name)
+		for _, message := range slices.Sorted(maps.Keys(why)) {
+			fmt.Fprintf(&b, "%*s%s: %.200s\n", 9*len(handlers), "", strings.Join(why[message], ", "), message)
 		}
 	}
 	return b.String()
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -17,8 +17,8 @@ import (
 // pauseImage is the one of sandbox containers.
 const pauseImage = "test.local/pause:1"
 
-// Names that are constants in critest (pkg/framework/util.go, pkg/validate). It
-// pulls nothing that is there already.
+// Names that are constants in critest (pkg/framework/util.go, pkg/validate). Our
+// registry is both hosts.
 const (
 	e2eImages = "registry.k8s.io/e2e-test-images/"
 	criImages = "gcr.io/k8s-staging-cri-tools/"
@@ -53,6 +53,34 @@ func images(t *testing.T) []testenv.Image {
 		f := files(t)
 		f[server.path] = testenv.File{Data: program}
 		all = append(all, testenv.Image{Name: server.name, Files: f, Config: v1.ImageConfig{Cmd: []string{server.path, server.title, server.port}}})
+	}
+	return append(all, pulled()...)
+}
+
+// pulled are the images that critest's tests of the image service pull and remove.
+// Nothing runs in them.
+func pulled() []testenv.Image {
+	var all []testenv.Image
+	for name, image := range map[string]struct{ content, user string }{
+		"latest:latest":              {"latest", ""},
+		"tag:test":                   {"tag", ""},
+		"tag:all":                    {"all", ""},
+		"user-uid:latest":            {"uid", "1002"},
+		"user-username:latest":       {"username", "www-data"},
+		"user-uid-group:latest":      {"uid-group", "1003:group"},
+		"user-username-group:latest": {"username-group", "www-data:group"},
+		"1:latest":                   {"1", ""},
+		"2:latest":                   {"2", ""},
+		"3:latest":                   {"3", ""},
+		"tags:1":                     {"tags", ""},
+		"tags:2":                     {"tags", ""},
+		"tags:3":                     {"tags", ""},
+	} {
+		all = append(all, testenv.Image{
+			Name:   criImages + "test-image-" + name,
+			Files:  map[string]testenv.File{"/content": text(image.content)},
+			Config: v1.ImageConfig{User: image.user},
+		})
 	}
 	return all
 }
@@ -93,6 +121,7 @@ func files(t *testing.T) map[string]testenv.File {
 			f["/bin/"+name] = testenv.File{Link: "busybox"}
 		}
 	}
+	f["/bin/sh"] = testenv.File{Data: build(t, "sh")}
 	f["/bin/ls"] = testenv.File{Data: data} // critest masks it, and not busybox
 	f["/bin/pgrep"] = testenv.File{Data: []byte(pgrep)}
 	f["/bin/ipcs"] = testenv.File{Data: []byte("#!/bin/sh\ncat /proc/sysvipc/shm\n")}
