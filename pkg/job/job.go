@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 )
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 2
+const Version = 3
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
@@ -76,6 +78,9 @@ type Job struct {
 	// KeepCapabilities are the names of the capabilities that decide about
 	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps.
 	KeepCapabilities []string `json:"keepCapabilities,omitempty"`
+	// Room is what the runner has to make around itself; nil if somebody else has
+	// done so.
+	Room *room.Room `json:"room,omitempty"`
 	// PrivateCode makes the runner copy machine code into memory of its own
 	// instead of sharing it with the other runners of the module.
 	PrivateCode bool `json:"privateCode,omitempty"`

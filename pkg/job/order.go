@@ -14,6 +14,10 @@ import (
 type Order string
 
 const (
+	// Enter: make the room that the job describes and go in; the process is in its
+	// namespaces and its cgroup now. It comes first, and only for a job with a
+	// room. A handle of the root comes with it if the room is to be joined.
+	Enter Order = "enter"
 	// Code: use the machine code in the cache entry whose descriptor comes with
 	// the order.
 	Code Order = "code"
@@ -28,7 +32,7 @@ const (
 const maxOrder = len(NoCode)
 
 // Send is called by the shim. file stays the caller's; it is nil for Go, and may
-// be for NoCode.
+// be for Enter and NoCode.
 func (c *Control) Send(o Order, file *os.File) error {
 	raw, err := c.conn.SyscallConn()
 	if err != nil {
@@ -116,7 +120,7 @@ func (o Order) takes(files int) bool {
 	switch o {
 	case Code:
 		return files == 1
-	case NoCode:
+	case Enter, NoCode:
 		return files <= 1
 	case Go:
 		return files == 0

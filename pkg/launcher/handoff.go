@@ -35,9 +35,10 @@ type Handoff struct {
 	outOfMemory atomic.Bool
 }
 
-// maxAnswers is how often a runner answers at most: that the code is stale, that
-// its replacement is, and what it made of the module by itself.
-const maxAnswers = 3
+// maxAnswers is how often a runner answers at most: that it is in its room, that
+// the code is stale, that its replacement is, and what it made of the module by
+// itself.
+const maxAnswers = 4
 
 // NewHandoff prepares the files for a Wasm plan. The plan's module stays the
 // caller's.
@@ -129,6 +130,41 @@ func (h *Handoff) Inherited() {
 	h.files = nil
 }
 
+// Enter tells the runner to make its room, or to join the one that root is the root
+// of; root stays the caller's. Entered waits for the result. Between the two the
+// code may be provided.
+func (h *Handoff) Enter(root *os.File) error { return h.control.Send(job.Enter, root) }
+
+// Entered waits until the runner is in its room, and returns what it warns of.
+func (h *Handoff) Entered(ctx context.Context) (warning string, err error) {
+	r, err := h.answer(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case r.Kind == job.Failed:
+		return "", errors.New(r.Message)
+	case r.Kind != job.Entered:
+		return "", fmt.Errorf("%w: %q before it is in its room", job.ErrNonsense, r.Kind)
+	}
+	return r.Message, nil
+}
+
+// answer waits for the next report about the module, or the end of the runner.
+func (h *Handoff) answer(ctx context.Context) (job.Report, error) {
+	select {
+	case r, ok := <-h.answers:
+		switch {
+		case !ok && h.nonsense != nil:
+			return r, h.nonsense
+		case !ok:
+			return r, errRunnerGone
+		}
+		return r, nil
+	case <-ctx.Done():
+		return job.Report{}, ctx.Err()
+	}
+}
+
 // Run tells the runner to go and waits until it is ready to; Provide has been
 // called. A runner that finds its code stale gets other code, once, and then has
 // to compile by itself. The error is a sentence for the user if the module cannot
@@ -136,18 +172,10 @@ func (h *Handoff) Inherited() {
 func (h *Handoff) Run(ctx context.Context) error {
 	_ = h.control.Send(job.Go, nil) // a runner that has ended already may have said why
 	for {
-		var r job.Report
-		var ok bool
-		select {
-		case r, ok = <-h.answers:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		r, err := h.answer(ctx)
 		switch {
-		case !ok && h.nonsense != nil:
-			return h.nonsense
-		case !ok:
-			return errRunnerGone
+		case err != nil:
+			return err
 		case r.Kind == job.Ready:
 			h.loaded.Code, h.loaded.Time = r.Code, time.Duration(r.Load*float64(time.Millisecond))
 			h.closeModule()
@@ -156,6 +184,8 @@ func (h *Handoff) Run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", r.Message, errdefs.ErrInvalidArgument)
 		case r.Kind == job.OutOfMemory:
 			return errors.New("not enough memory to load the module: raise the container's memory limit")
+		case r.Kind == job.Entered:
+			return fmt.Errorf("%w: that it is in its room, again", job.ErrNonsense)
 		}
 		if err := h.replace(ctx, r.Message); err != nil {
 			return err

@@ -3,7 +3,6 @@ package runner
 import (
 	"fmt"
 	"math"
-	"os"
 	"runtime"
 	"runtime/debug"
 
@@ -39,6 +38,8 @@ func setCompileLimits(limit int64) {
 type usage struct {
 	// image is the guest's memory, if it has its data already.
 	image *linmem.Image
+	// statm is what the kernel counts.
+	statm *statm
 	// code is about the size of machine code in memory of this process's own,
 	// in bytes.
 	code int64
@@ -73,7 +74,7 @@ func (u usage) allocator(a *linmem.Allocator) *linmem.Allocator {
 // used returns the bytes that this process takes of the container's limit, apart
 // from the guest's memory. Code that is shared is a file's, and not counted.
 func (u usage) used() int64 {
-	anonymous, ok := anonymousMemory()
+	anonymous, ok := u.statm.anonymous()
 	if !ok {
 		return goMemory() + u.code
 	}
@@ -89,22 +90,6 @@ func (u usage) tidyHeap() {
 	if u.used()-u.code > smallHeap {
 		debug.FreeOSMemory()
 	}
-}
-
-// anonymousMemory asks the kernel for the resident pages that are not a file's:
-// those of the binary can be dropped, and are shared with other containers. It
-// fails in a container without /proc.
-func anonymousMemory() (int64, bool) {
-	file, err := os.Open("/proc/self/statm")
-	if err != nil {
-		return 0, false
-	}
-	defer file.Close()
-	var size, resident, shared int64
-	if _, err := fmt.Fscan(file, &size, &resident, &shared); err != nil || resident < shared {
-		return 0, false
-	}
-	return (resident - shared) * int64(os.Getpagesize()), true
 }
 
 // goMemory returns what the Go runtime holds, in bytes.

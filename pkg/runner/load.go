@@ -35,8 +35,8 @@ type loader struct {
 
 // loadGuest loads the module, with the code that the shim sends or without, and
 // reports what it took.
-func loadGuest(ctx context.Context, j *job.Job, control *orders) (*guest, error) {
-	l := &loader{job: j, control: control, guest: &guest{job: j}, canCompile: engine.CompilerWorks()}
+func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (*guest, error) {
+	l := &loader{job: j, control: control, guest: &guest{job: j}, canCompile: engine.CompilerWorks(), usage: usage{statm: statm}}
 	if l.file = os.NewFile(job.FDModule, j.Module); l.file == nil {
 		return nil, errors.New("the shim passed no module")
 	}
@@ -84,6 +84,7 @@ func (l *loader) load(ctx context.Context) error {
 		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage); err != nil {
 			return err
 		}
+		l.usage.statm.close()
 		return l.control.Report(job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(arrived)) / float64(time.Millisecond)})
 	}
 }
@@ -134,7 +135,7 @@ func (l *loader) loadCode(ctx context.Context, file *os.File) error {
 	if l.guest.compiled, err = l.guest.runtime.Load(ctx, module, entry); err != nil {
 		return err
 	}
-	l.guest.use, l.usage = job.CodeShared, usage{image: module.Image()}
+	l.guest.use, l.usage.image = job.CodeShared, module.Image()
 	if !entry.Shared() {
 		l.guest.use, l.usage.code = job.CodePrivate, entry.CodeSize()
 	}
@@ -176,7 +177,7 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 	if err := l.check(); err != nil {
 		return err
 	}
-	l.usage = usage{code: int64(l.outline.CodeSize) * codeExpansion}
+	l.usage.code = int64(l.outline.CodeSize) * codeExpansion
 	l.guest.compiled, err = l.guest.runtime.CompileHere(ctx, data, l.job.Module, l.outline, workers(l.job.MemoryLimit))
 	return err
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,12 +15,33 @@ type orders struct {
 	free bool // Go has come
 }
 
+// waitEnter waits until the process is where it has to be. The file, a root to
+// join, is the caller's.
+func (o *orders) waitEnter() (*os.File, error) {
+	order, file, err := o.Receive()
+	if err == nil && order != job.Enter {
+		if file != nil {
+			file.Close()
+		}
+		return nil, fmt.Errorf("the shim sent %q to a runner that is outside of its room", order)
+	}
+	return file, err
+}
+
 // next waits for the next order about code. The file is the caller's.
 func (o *orders) next() (job.Order, *os.File, error) {
 	for {
 		order, file, err := o.Receive()
-		if err != nil || order != job.Go {
-			return order, file, err
+		switch {
+		case err != nil:
+			return "", nil, err
+		case order == job.Enter:
+			if file != nil {
+				file.Close()
+			}
+			return "", nil, errors.New("the shim sent a runner into a room that it does not know")
+		case order != job.Go:
+			return order, file, nil
 		}
 		o.free = true
 	}

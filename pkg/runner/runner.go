@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -85,10 +86,36 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := confine(j); err != nil {
+	statm := openStatm()
+	defer statm.close()
+	if j.Room == nil {
+		err = confine(j)
+	} else {
+		err = enter(j, control)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return loadGuest(ctx, j, control)
+	return loadGuest(ctx, j, control, statm)
+}
+
+// enter makes the room around this process when the shim says so.
+func enter(j *job.Job, control *orders) error {
+	root, err := control.waitEnter()
+	if err != nil {
+		return err
+	}
+	warnings, err := j.Room.Enter(root, j.KeepCapabilities)
+	if root != nil {
+		root.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := confine(j); err != nil {
+		return err
+	}
+	return control.Report(job.Report{Kind: job.Entered, Message: strings.Join(warnings, "; ")})
 }
 
 // confine gives up privileges and makes the process look like the guest.

@@ -1,0 +1,177 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Room is what the process is told. Paths of the host are absolute.
+type Room struct {
+	// Join tells that the room is there already: a handle of its root comes with
+	// the order to enter it. The fields about files are of no meaning then.
+	Join bool `json:"join,omitempty"`
+
+	// Root is the root file system on the host.
+	Root     string `json:"root,omitempty"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+	// Mounts below the root, in their order.
+	Mounts []Mount `json:"mounts,omitempty"`
+	// Devices tells to fill /dev, which one of Mounts has made.
+	Devices bool `json:"devices,omitempty"`
+	// Masked paths have nothing to read, ReadOnlyPaths nothing to write. Those
+	// that are not there are left out.
+	Masked        []string `json:"masked,omitempty"`
+	ReadOnlyPaths []string `json:"readOnlyPaths,omitempty"`
+
+	// Hostname and Domainname are for the UTS namespace; empty is to leave it.
+	Hostname   string `json:"hostname,omitempty"`
+	Domainname string `json:"domainname,omitempty"`
+	// Loopback tells to switch on the network device lo.
+	Loopback bool `json:"loopback,omitempty"`
+	// Sysctls by their path below /proc/sys.
+	Sysctls map[string]string `json:"sysctls,omitempty"`
+
+	// OOMScore is the process's oom_score_adj; nil is to leave it.
+	OOMScore *int    `json:"oomScore,omitempty"`
+	Limits   []Limit `json:"limits,omitempty"`
+	User     User    `json:"user"`
+	// Terminal tells that standard input is one, which becomes the controlling
+	// one.
+	Terminal bool `json:"terminal,omitempty"`
+	// Cwd is made if it is not there.
+	Cwd string `json:"cwd"`
+}
+
+// User is who the guest is to the file system.
+type User struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"`
+	Umask  uint32   `json:"umask"`
+}
+
+// Limit is a resource limit by the number that Linux gives it.
+type Limit struct {
+	Resource int    `json:"resource"`
+	Name     string `json:"name"`
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
+}
+
+// Enter makes the room and goes in, with all threads of the process, which must
+// be in its namespaces and its cgroup. root is for a room to join. keep are
+// capabilities that the user has, whoever it is; what else is left of privileges
+// is for the caller to drop, next.
+//
+// What the kernel forbids for want of CAP_SYS_RESOURCE, and nobody would give up
+// a container for, is a warning.
+func (r *Room) Enter(root *os.File, keep []string) (warnings []string, err error) {
+	warning := func(err error) error {
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			warnings = append(warnings, err.Error())
+			return nil
+		}
+		return err
+	}
+	if err := warning(r.setOOMScore()); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{r.setNames, r.setSysctls, r.startLoopback, func() error { return r.enterRoot(root) }} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range r.Limits {
+		if err := warning(l.set()); err != nil {
+			return nil, err
+		}
+	}
+	return warnings, r.become(keep)
+}
+
+func (r *Room) enterRoot(root *os.File) error {
+	if r.Join {
+		if root == nil {
+			return errors.New("there is no root to join")
+		}
+		return join(root)
+	}
+	return r.build()
+}
+
+func (r *Room) setOOMScore() error {
+	if r.OOMScore == nil {
+		return nil
+	}
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(*r.OOMScore)), 0); err != nil {
+		return fmt.Errorf("process.oomScoreAdj %d: %w", *r.OOMScore, err)
+	}
+	return nil
+}
+
+func (r *Room) setNames() error {
+	if r.Hostname != "" {
+		if err := unix.Sethostname([]byte(r.Hostname)); err != nil {
+			return fmt.Errorf("hostname %q: %w", r.Hostname, err)
+		}
+	}
+	if r.Domainname != "" {
+		if err := unix.Setdomainname([]byte(r.Domainname)); err != nil {
+			return fmt.Errorf("domainname %q: %w", r.Domainname, err)
+		}
+	}
+	return nil
+}
+
+func (r *Room) setSysctls() error {
+	for name, value := range r.Sysctls {
+		if err := SetSysctl(name, value); err != nil {
+			return fmt.Errorf("linux.sysctl %s=%q: %w", name, value, err)
+		}
+	}
+	return nil
+}
+
+// SetSysctl writes to the file name below /proc/sys, of this process's
+// namespaces: which those are is decided by who opens it, not by where /proc was
+// mounted.
+func SetSysctl(name, value string) error {
+	root, err := os.OpenRoot("/proc/sys")
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(filepath.FromSlash(name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(value)
+	return err
+}
+
+// startLoopback switches on what every network namespace begins with.
+func (r *Room) startLoopback() error {
+	if !r.Loopback {
+		return nil
+	}
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("the network device lo: %w", err)
+	}
+	defer unix.Close(s)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, request); err != nil {
+		return fmt.Errorf("switch on the network device lo: %w", err)
+	}
+	return nil
+}
