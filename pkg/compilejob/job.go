@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
 // Version of the protocol. A compiler always comes from the same binary as the
@@ -79,7 +81,7 @@ func Decode(r io.Reader) (*Job, error) {
 func (j *Job) Encode() ([]byte, error) {
 	c := *j
 	c.Version = Version
-	c.Module = cut(c.Module)
+	c.Module = printable.Cut(c.Module, maxMessage)
 	data, err := json.Marshal(&c)
 	if err != nil {
 		return nil, fmt.Errorf("encode job: %w", err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
@@ -70,7 +69,7 @@ var ErrNonsense = errors.New("the compiler sent what no compiler sends")
 
 // Write is called by the compiler. A message that is too long is cut.
 func Write(w io.Writer, r Result, parts ...[]byte) error {
-	r.Message = cut(r.Message)
+	r.Message = printable.Cut(r.Message, maxMessage)
 	data, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode result: %w", err)
@@ -112,7 +111,7 @@ func (r *Reader) Result(max int64) (Result, error) {
 	if err := result.check(max); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrNonsense, err)
 	}
-	result.Message = printable.Text(cut(result.Message))
+	result.Message = printable.Text(printable.Cut(result.Message, maxMessage))
 	return result, nil
 }
 
@@ -140,17 +139,4 @@ func (r *Result) check(max int64) error {
 		return errors.New("an unknown result")
 	}
 	return nil
-}
-
-// cut shortens a message.
-func cut(s string) string {
-	const mark = " …"
-	if len(s) <= maxMessage {
-		return s
-	}
-	end := maxMessage - len(mark)
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + mark
 }

@@ -4,6 +4,7 @@ package printable
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Text replaces what would write escape sequences into logs and terminals, begin
@@ -15,4 +16,18 @@ func Text(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Cut shortens a text to max bytes at most, and shows that it did. It takes
+// characters away as a whole.
+func Cut(s string, max int) string {
+	const mark = " …"
+	if len(s) <= max {
+		return s
+	}
+	end := max - len(mark)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + mark
 }

@@ -17,3 +17,18 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"":            "",
+		"0123456789":  "0123456789",
+		"0123456789a": "012345 …",
+		"ü123ü567890": "ü123 …", // the second ü would end after the limit
+		"üüüüüüüüüüü": "üüü …",
+	} {
+		if got := Cut(s, 10); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}

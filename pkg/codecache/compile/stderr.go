@@ -75,10 +75,7 @@ func (s *stderr) excerpt() string {
 	if said == "" {
 		return ""
 	}
-	if len(said) > most {
-		said = strings.ToValidUTF8(said[:most], "") + " …"
-	}
-	return ": " + said
+	return ": " + printable.Cut(said, most)
 }
 
 // tellsOutOfMemory recognizes the words of the Go runtime.
