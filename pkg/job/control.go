@@ -20,8 +20,9 @@ type Conn interface {
 
 // Control is either end of the control socket.
 //
-// The shim orders: first Code or NoCode, then Go; both may be sent before the
-// runner asks, or is even executed. The runner reports: Ready or Failed once it
+// The shim orders: Enter if the job has a room, then Code or NoCode, then Go; all
+// may be sent before the runner asks, or is even executed. The runner reports:
+// Entered when the room is made, Ready or Failed once it
 // knows, or Stale, which the shim answers with Code or NoCode once more. Later
 // the runner may report OutOfMemory. The end of the socket tells either side that
 // the other one is gone.
@@ -39,6 +40,9 @@ func NewControl(conn Conn) *Control {
 type ReportKind string
 
 const (
+	// Entered: the room is made, and nothing but what is in it can be reached any
+	// more. Message is what could not be had and is no reason to give up, or empty.
+	Entered ReportKind = "entered"
 	// Ready: the module is loaded, all that it imports is there, and the guest
 	// runs as soon as the shim says Go.
 	Ready ReportKind = "ready"
@@ -125,7 +129,7 @@ func (c *Control) ReadReport() (Report, error) {
 // check refuses what Report never sends.
 func (r *Report) check() error {
 	switch r.Kind {
-	case Ready, Stale, Failed, OutOfMemory:
+	case Entered, Ready, Stale, Failed, OutOfMemory:
 	default:
 		return fmt.Errorf("%w: an unknown report", ErrNonsense)
 	}
