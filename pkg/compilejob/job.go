@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
 
@@ -57,18 +58,12 @@ type Job struct {
 	User int `json:"user"`
 }
 
-// Decode reads a job to its end and checks its version.
+// Decode reads a job to its end and checks its version. The error wraps io.EOF if
+// there is none.
 func Decode(r io.Reader) (*Job, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxJob+1))
-	if err != nil {
-		return nil, fmt.Errorf("read job: %w", err)
-	}
-	if len(data) > maxJob {
-		return nil, fmt.Errorf("job is larger than %d bytes", maxJob)
-	}
 	var j Job
-	if err := json.Unmarshal(data, &j); err != nil {
-		return nil, fmt.Errorf("decode job: %w", err)
+	if err := inherited.Job(r, maxJob, &j); err != nil {
+		return nil, err
 	}
 	if j.Version != Version {
 		return nil, fmt.Errorf("job has version %d, this compiler understands %d", j.Version, Version)

@@ -1,10 +1,10 @@
 package holder
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
 )
 
 // Role is the value of job.RoleEnv that makes the binary a holder.
@@ -50,18 +50,10 @@ var errShimGone = errors.New("the shim is gone")
 
 // decode reads a job to its end.
 func decode(r io.Reader) (*Job, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxJob+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read job: %w", err)
-	case len(data) == 0:
-		return nil, errShimGone
-	case len(data) > maxJob:
-		return nil, fmt.Errorf("a job of more than %d bytes", maxJob)
-	}
 	var j Job
-	if err := json.Unmarshal(data, &j); err != nil {
-		return nil, fmt.Errorf("decode job: %w", err)
+	err := inherited.Job(r, maxJob, &j)
+	if errors.Is(err, io.EOF) {
+		return nil, errShimGone
 	}
-	return &j, nil
+	return &j, err
 }

@@ -1,5 +1,6 @@
-// Package inherited closes descriptors that a process has got through exec though
-// it should not: one that leaked is a way out of a container (CVE-2024-21626).
+// Package inherited is about the descriptors that a process of this program has got
+// through exec. It reads the job that comes through one, and closes those that it
+// should not have got: one that leaked is a way out of a container (CVE-2024-21626).
 package inherited
 
 import (

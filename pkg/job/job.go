@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 )
 
@@ -88,16 +89,9 @@ type Job struct {
 
 // Decode reads a job and checks its version.
 func Decode(r io.Reader) (*Job, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxJobSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("read job: %w", err)
-	}
-	if len(data) > MaxJobSize {
-		return nil, fmt.Errorf("job is larger than %d bytes", MaxJobSize)
-	}
 	var j Job
-	if err := json.Unmarshal(data, &j); err != nil {
-		return nil, fmt.Errorf("decode job: %w", err)
+	if err := inherited.Job(r, MaxJobSize, &j); err != nil {
+		return nil, err
 	}
 	if j.Version != Version {
 		return nil, fmt.Errorf("job has version %d, this runner understands %d", j.Version, Version)

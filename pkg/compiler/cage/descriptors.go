@@ -1,7 +1,6 @@
 package cage
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -64,11 +63,11 @@ func tidyDescriptors() error {
 func readJob() (*compilejob.Job, error) {
 	file := os.NewFile(compilejob.FDJob, "job")
 	defer file.Close()
-	data := bufio.NewReader(file)
-	if _, err := data.Peek(1); errors.Is(err, io.EOF) {
+	j, err := compilejob.Decode(file)
+	if errors.Is(err, io.EOF) {
 		return nil, ErrShimGone
 	}
-	return compilejob.Decode(data)
+	return j, err
 }
 
 // shimAlive finds a shim that ended before the kernel was asked to tell.
