@@ -3,34 +3,20 @@ package cli
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/internal/testprogram"
 )
 
-// built is made by TestMain, without cgo as the shim is.
+// built is the program that TestMain builds.
 var built string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "cli-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	built = filepath.Join(dir, "cli")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", built, "./testdata/cli")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the commands: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(testprogram.Main(m, func(dir string) { built = filepath.Join(dir, "cli") }, "./testdata/cli"))
 }
 
 func must(t testing.TB, err error) {

@@ -3,7 +3,6 @@ package runner_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,35 +14,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/internal/testprogram"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
-// binary is the path of the runner that TestMain builds: without cgo, as the
-// shim is built. A test binary has cgo wherever a C compiler is installed.
+// binary is the path of the runner that TestMain builds.
 var binary string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(denyCodeEnv) != "" {
 		denyCode()
 	}
-	os.Exit(testMain(m))
-}
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "runner-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "runner")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./testdata/runner")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the runner: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+	os.Exit(testprogram.Main(m, func(dir string) { binary = filepath.Join(dir, "runner") }, "./testdata/runner"))
 }
 
 // process is a runner that a test plays the shim for.

@@ -22,38 +22,23 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/internal/testprogram"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
 // patience for what takes milliseconds.
 const patience = 20 * time.Second
 
-// Programs that TestMain builds: without cgo, as the shim is built. A test binary
-// has cgo wherever a C compiler is installed.
+// Programs that TestMain builds.
 var realCompiler, hostileCompiler string
 
 func TestMain(m *testing.M) {
 	if deed := os.Getenv(shimEnv); deed != "" {
 		shim(deed)
 	}
-	os.Exit(testMain(m))
-}
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "compile-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	realCompiler, hostileCompiler = filepath.Join(dir, "compiler"), filepath.Join(dir, "hostile")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir, "./testdata/compiler", "./testdata/hostile")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the compilers: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+	os.Exit(testprogram.Main(m, func(dir string) {
+		realCompiler, hostileCompiler = filepath.Join(dir, "compiler"), filepath.Join(dir, "hostile")
+	}, "./testdata/compiler", "./testdata/hostile"))
 }
 
 func must(t testing.TB, err error) {
