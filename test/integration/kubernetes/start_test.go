@@ -33,7 +33,7 @@ func ready(t *testing.T, k cluster) {
 		}
 		p.Delete(t)
 	}
-	if fastest > 2*time.Second {
+	if fastest > testenv.Slow(2*time.Second) {
 		t.Errorf("the fastest of three pods was ready after %s", fastest)
 	}
 }
@@ -56,7 +56,7 @@ containers:
 		took := end.Sub(k.signalled(t, id))
 		t.Logf("%s: process ended %s after SIGTERM and %s after the request, pod gone after %s", guest,
 			took.Round(time.Millisecond), end.Sub(begin).Round(time.Millisecond), gone.Round(time.Millisecond))
-		if took > time.Second {
+		if took > testenv.Slow(time.Second) {
 			t.Errorf("%s: the process ended %s after SIGTERM", guest, took)
 		}
 	}

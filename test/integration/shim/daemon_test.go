@@ -23,7 +23,7 @@ import (
 )
 
 // limit for one call or one thing to happen; generous, CI has two slow CPUs.
-const limit = 30 * time.Second
+var limit = testenv.Slow(30 * time.Second)
 
 // version is the name of the Task service that a containerd uses: version 2 up
 // to containerd 2.2, version 3 since 2.3.

@@ -3,6 +3,8 @@ package shim
 import (
 	"testing"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
 // within fails the test if done is not closed within the limit.
@@ -18,7 +20,7 @@ func within(t testing.TB, what string, done <-chan struct{}) {
 // atOnce runs do, which must not take longer than a user's patience.
 func atOnce(t testing.TB, what string, max time.Duration, do func()) {
 	t.Helper()
-	begin := time.Now()
+	begin, max := time.Now(), testenv.Slow(max)
 	do()
 	if took := time.Since(begin); took > max {
 		t.Errorf("%s took %s, at most %s are good", what, took, max)

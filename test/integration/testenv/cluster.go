@@ -110,7 +110,7 @@ func (k *Cluster) Ctr(args ...string) *exec.Cmd {
 
 // Crictl is crictl with arguments, not started yet.
 func (k *Cluster) Crictl(args ...string) *exec.Cmd {
-	cmd := exec.Command(k.crictl, append([]string{"--runtime-endpoint", "unix://" + k.Containerd.Address(), "--timeout", "30s"}, args...)...)
+	cmd := exec.Command(k.crictl, append([]string{"--runtime-endpoint", "unix://" + k.Containerd.Address(), "--timeout", limit.String()}, args...)...)
 	cmd.Env = k.Containerd.environ()
 	return cmd
 }
@@ -232,7 +232,7 @@ func (k *Cluster) removeLeftPods(t testing.TB) {
 		_ = k.api.send("DELETE", p.path(), "gracePeriodSeconds: 0", nil)
 	}
 	if len(list.Items) > 0 {
-		time.Sleep(3 * time.Second)
+		time.Sleep(Slow(3 * time.Second))
 	}
 }
 

@@ -40,7 +40,7 @@ func (a *apiClient) send(method, path, body string, v any) error {
 // do sends a request and returns the body of the answer.
 func (a *apiClient) do(method, path, body string) ([]byte, error) {
 	a.once.Do(func() {
-		a.http.Timeout = 30 * time.Second
+		a.http.Timeout = limit
 		a.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8}
 	})
 	req, err := http.NewRequest(method, APIServer+path, strings.NewReader(body))
@@ -151,7 +151,7 @@ func (k *Cluster) KubectlDo(t testing.TB, stdin string, args ...string) Result {
 		cmd.Stdin = strings.NewReader(stdin)
 	}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := runFor(time.Minute, cmd)
+	err := runFor(Slow(time.Minute), cmd)
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() < 0 {
 		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, stderr.Bytes())
 	}

@@ -37,7 +37,7 @@ func (d *daemon) end(sig syscall.Signal) {
 	_ = d.cmd.Process.Signal(sig)
 	select {
 	case <-d.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(Slow(5 * time.Second)):
 		_ = d.cmd.Process.Kill()
 		<-d.done
 	}

@@ -238,7 +238,7 @@ func (p *LivePod) Delete(t testing.TB) time.Duration {
 		if isNotFound(err) {
 			return time.Since(begin)
 		}
-		if time.Since(begin) > time.Minute {
+		if time.Since(begin) > Slow(time.Minute) {
 			t.Errorf("pod %s has not gone within a minute (%v)", p.Name, err)
 			_ = p.k.api.send("DELETE", p.Path(), "gracePeriodSeconds: 0", nil)
 			return time.Since(begin)

@@ -107,7 +107,7 @@ func (c *Containerd) Start(t testing.TB) {
 		t.Fatalf("start containerd %s: %v", c.Version, err)
 	}
 	c.daemon = cmd
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
 		_, err := c.TryCtr("version")
 		if err == nil {
 			return
@@ -169,7 +169,7 @@ func (c *Containerd) TryCtr(args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := c.Command(args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := runFor(2*time.Minute, cmd); err != nil {
+	if err := runFor(Slow(2*time.Minute), cmd); err != nil {
 		return stdout.String(), fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.String(), nil

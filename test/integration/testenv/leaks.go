@@ -51,7 +51,7 @@ func takeInventory(t testing.TB, c *Containerd) inventory {
 func checkLeaks(t testing.TB, c *Containerd, before inventory) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(Slow(5 * time.Second)); ; time.Sleep(50 * time.Millisecond) {
 		left = left[:0]
 		for line := range takeInventory(t, c) {
 			if !before[line] {

@@ -20,7 +20,7 @@ import (
 )
 
 // limit for one thing to happen. It is generous because CI has two slow CPUs.
-const limit = 30 * time.Second
+var limit = Slow(30 * time.Second)
 
 // Spec says what to run.
 type Spec struct {
@@ -77,7 +77,7 @@ func (b *Buffer) WaitFor(t testing.TB, text string) {
 
 // CompileLimit is for what has to wait for a compiler, which runs at a low
 // priority on machines that may be busy.
-const CompileLimit = 3 * time.Minute
+var CompileLimit = Slow(3 * time.Minute)
 
 // Eventually waits until check succeeds; otherwise the test fails.
 func Eventually(t testing.TB, what string, check func() error) {

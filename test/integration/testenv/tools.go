@@ -28,6 +28,9 @@ const (
 	kubernetesVersion = "1.36.3"
 	etcdVersion       = "3.6.8"
 	criToolsVersion   = "1.34.0"
+
+	// QEMUVersion is what Debian offers.
+	QEMUVersion = "debian12"
 )
 
 // Runtime is our shim's name, RuncRuntime that of containerd's own.
@@ -45,7 +48,11 @@ func Root() string {
 // Tool returns the directory of a tool, which is built if it is not there yet.
 func Tool(t testing.TB, name, version string) string {
 	t.Helper()
-	return output(t, filepath.Join(Root(), "test", "tools"), "go", "run", ".", "get", name, version)
+	tools := []string{"go", "run", "."}
+	if program := os.Getenv(toolsEnv); program != "" {
+		tools = []string{program}
+	}
+	return output(t, filepath.Join(Root(), "test", "tools"), tools[0], append(tools[1:], "get", name, version)...)
 }
 
 // ShimDir builds the shim from the working tree and returns its directory.

@@ -1,0 +1,173 @@
+// Package cgroup2 runs tests of other packages in a virtual machine whose kernel
+// has nothing but cgroup v2.
+package cgroup2
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/vm"
+)
+
+// suite is a package's tests, and which of them.
+type suite struct {
+	pkg  string // its directory in the repository
+	run  string // for -test.run
+	skip string // for -test.skip
+	env  []string
+}
+
+// guests are the programs for the tests' images, which are built here: the guest
+// is slow.
+var guests = map[string][]testenv.Kind{
+	"multi":   {testenv.Wasm, testenv.Native},
+	"toolbox": {testenv.Native},
+	"pause":   {testenv.Native},
+	"winsize": {testenv.Native},
+}
+
+// slow is how many times as long everything may take in a guest.
+const slow = "10"
+
+// inGuest boots a machine and runs suites in it, each as a subtest.
+func inGuest(t *testing.T, limit time.Duration, suites ...suite) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cgroup2-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	m := vm.Machine{Dir: testenv.Tool(t, "qemu", testenv.QEMUVersion), Work: t.TempDir(), Shared: []string{dir}}
+	env := append(os.Environ(),
+		"TMPDIR=/tmp", "GOPROXY=off", "WAZERO_TEST_SLOW="+slow,
+		"WAZERO_SHIM_DIR="+testenv.ShimDir(t),
+		"WAZERO_TEST_TOOLS="+buildTools(t, dir),
+		"WAZERO_TEST_GUESTS="+buildGuests(t, dir))
+	jobs := make([]vm.Job, len(suites))
+	for i, s := range suites {
+		jobs[i] = s.job(t, dir, env)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	r := &record{machine: t.Name(), out: os.Stdout, begin: time.Now(), ends: make(map[string]end)}
+	err = m.Run(ctx, jobs, r.hear)
+	t.Logf("the machine was on for %s", time.Since(r.begin).Round(time.Second))
+	for _, j := range jobs {
+		t.Run(j.Name, func(t *testing.T) { r.check(t, j.Name) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// job compiles the tests of a suite.
+func (s suite) job(t *testing.T, dir string, env []string) vm.Job {
+	t.Helper()
+	in := filepath.Join(testenv.Root(), s.pkg)
+	binary := filepath.Join(dir, strings.ReplaceAll(s.pkg, "/", "-")+".test")
+	build(t, in, nil, "go", "test", "-c", "-o", binary, ".")
+	return vm.Job{
+		Name: s.pkg, Dir: in, Env: append(env, s.env...),
+		Args: []string{binary, "-test.v", "-test.timeout=0", "-test.run=" + s.run, "-test.skip=" + s.skip},
+	}
+}
+
+// buildTools compiles the command that knows where tools are: the guest is not
+// to call the compiler for that.
+func buildTools(t *testing.T, dir string) string {
+	t.Helper()
+	out := filepath.Join(dir, "tools")
+	build(t, filepath.Join(testenv.Root(), "test", "tools"), nil, "go", "build", "-o", out, ".")
+	return out
+}
+
+func buildGuests(t *testing.T, dir string) string {
+	t.Helper()
+	out := filepath.Join(dir, "guests")
+	var g testenv.Guests
+	for name, kinds := range guests {
+		for _, kind := range kinds {
+			path := filepath.Join(out, string(kind), name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, g.Build(t, name, kind), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return out
+}
+
+func build(t *testing.T, dir string, env []string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+}
+
+// record shows what the guest says, and keeps how jobs have ended.
+type record struct {
+	machine string
+	out     io.Writer
+	begin   time.Time
+
+	mu   sync.Mutex
+	line []byte    // that is not complete yet
+	last time.Time // the end of the job before
+	ends map[string]end
+}
+
+type end struct {
+	vm.End
+	took time.Duration
+}
+
+func (r *record) hear(m vm.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.line = append(r.line, m.Output...)
+	for {
+		i := bytes.IndexByte(r.line, '\n')
+		if i < 0 {
+			break
+		}
+		// Several guests speak at once.
+		fmt.Fprintf(r.out, "%s | %s", r.machine, r.line[:i+1])
+		r.line = r.line[i+1:]
+	}
+	if m.Ended != nil {
+		if r.last.IsZero() {
+			r.last = r.begin
+		}
+		r.ends[m.Job] = end{*m.Ended, time.Since(r.last)}
+		r.last = time.Now()
+	}
+}
+
+// check fails the test if the job of that name has not passed.
+func (r *record) check(t *testing.T, name string) {
+	t.Helper()
+	e, ok := r.ends[name]
+	switch {
+	case !ok:
+		t.Fatal("it did not come to an end")
+	case e.Status != 0:
+		t.Errorf("exit status %d after %s %s", e.Status, e.took.Round(time.Second), e.Problem)
+	default:
+		t.Logf("%s", e.took.Round(time.Second))
+	}
+}

@@ -1,0 +1,127 @@
+// Command guest is the first process of a virtual machine of package vm: it
+// mounts the host's files under a layer that can be written to, runs what it is
+// told to, says how that ended, and switches the machine off.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/vm"
+)
+
+// ordersEnv carries the orders to the process that carries them out.
+const ordersEnv = "WAZERO_VM_ORDERS"
+
+func main() {
+	var err error
+	if orders := os.Getenv(ordersEnv); orders != "" {
+		err = work(orders)
+	} else {
+		err = first()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err) // the console
+	}
+	unix.Sync()
+	// As the first process the machine's end is also that of this one.
+	err = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	fmt.Fprintln(os.Stderr, "guest: power off:", err)
+}
+
+// first is the machine's first process, which only prepares everything and reaps.
+func first() error {
+	if err := mount("proc", "proc", "/proc", 0, ""); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(vm.OrdersFile)
+	if err != nil {
+		return err
+	}
+	var orders vm.Orders
+	if err := json.Unmarshal(text, &orders); err != nil {
+		return err
+	}
+	self, err := os.ReadFile("/init")
+	if err != nil {
+		return err
+	}
+	if err := prepare(orders); err != nil {
+		return err
+	}
+	const program = "/run/guest"
+	if err := os.WriteFile(program, self, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), ordersEnv+"="+string(text))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil || pid == cmd.Process.Pid {
+			return err
+		}
+	}
+}
+
+// work runs the jobs.
+func work(text string) error {
+	os.Unsetenv(ordersEnv)
+	var orders vm.Orders
+	if err := json.Unmarshal([]byte(text), &orders); err != nil {
+		return err
+	}
+	port, err := os.OpenFile(vm.Port, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open the port to the host: %w", err)
+	}
+	say := json.NewEncoder(port)
+	for _, job := range orders.Jobs {
+		end := run(job, &speaker{say, job.Name})
+		if err := say.Encode(vm.Message{Job: job.Name, Ended: &end}); err != nil {
+			return fmt.Errorf("tell the host: %w", err)
+		}
+	}
+	return nil
+}
+
+func run(job vm.Job, out *speaker) vm.End {
+	cmd := exec.Command(job.Args[0], job.Args[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = job.Dir, job.Env, out, out
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return vm.End{}
+	case errors.As(err, &exit) && exit.Exited():
+		return vm.End{Status: exit.ExitCode()}
+	default:
+		return vm.End{Status: 1, Problem: err.Error()}
+	}
+}
+
+// speaker makes messages of output.
+type speaker struct {
+	say *json.Encoder
+	job string
+}
+
+func (s *speaker) Write(p []byte) (int, error) {
+	if err := s.say.Encode(vm.Message{Job: s.job, Output: p}); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
