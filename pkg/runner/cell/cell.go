@@ -1,0 +1,45 @@
+// Package cell locks a runner in, for ever, when it has loaded its module and
+// before the guest's first instruction.
+//
+// A guest that leaves wazero's sandbox finds itself in a process of the
+// container's user without privileges, in the container's namespaces. What it
+// could try from there begins with a system call. In the cell there are only those
+// that a well-behaved guest makes by way of WASI and the Go runtime: it can do
+// with files what WASI can do with them, and nothing else.
+//
+// The package does without wazero, so that the shim can compare Policy with what
+// a container's configuration allows.
+package cell
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+)
+
+// Lock binds all threads of the process. no_new_privs has to be set on them, and
+// signal handlers as they are to stay: they cannot be changed any more.
+//
+// The error wraps ENOSYS or EINVAL if the kernel is older than Linux 4.14 or has
+// no seccomp filters. A kernel without Landlock is no error: it would be a second
+// wall behind the first.
+func Lock() error {
+	settleRuntime()
+	if err := restrictFiles(); err != nil {
+		return err
+	}
+	if err := Policy(os.Getpid()).Load(); err != nil {
+		return fmt.Errorf("lock the runner in: %w", err)
+	}
+	return nil
+}
+
+// settleRuntime makes the Go runtime do now what it could not do later.
+func settleRuntime() {
+	// It would look for changes of the CPUs every second, with system calls, until
+	// somebody sets the number, even to what it is.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	// It opens what it polls with at the first use of a timer.
+	time.Sleep(time.Nanosecond)
+}

@@ -1,0 +1,79 @@
+package cell
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp/goruntime"
+)
+
+const (
+	// openFlags are those that WASI's flags become, what Go adds, and O_PATH, with
+	// which pkg/wasi looks where a name leads. Not among them: O_TMPFILE, O_DIRECT,
+	// O_ASYNC, O_NOATIME.
+	openFlags = unix.O_ACCMODE | unix.O_CREAT | unix.O_EXCL | unix.O_TRUNC | unix.O_APPEND |
+		unix.O_NONBLOCK | unix.O_DSYNC | unix.O_SYNC | unix.O_DIRECTORY | unix.O_NOFOLLOW |
+		unix.O_CLOEXEC | unix.O_LARGEFILE | unix.O_PATH
+	// fileBits and directoryBits are the permissions of what a guest makes (see
+	// pkg/wasi). So no program can be left on a volume for the host to execute.
+	fileBits      = 0o666
+	directoryBits = 0o777
+)
+
+// workingDirectory is AT_FDCWD as a system call takes it.
+const workingDirectory = uint32(unix.AT_FDCWD & 0xffffffff)
+
+// Policy is what a runner may do after Lock; pid is its own, as it knows itself.
+//
+// Everything else fails with EPERM, as it does for a process without privileges.
+// To end the process instead would keep no more from an attacker, who would not
+// get what was asked for either; but it would end a container at night because
+// of a rare path of the Go runtime that nobody has tested. Only calls of other
+// architectures end the process: those are no accident.
+func Policy(pid int) *seccomp.Policy {
+	p := &seccomp.Policy{Otherwise: seccomp.Fail(unix.EPERM)}
+	goruntime.Allow(p, pid)
+	// A guest's memory grows by this. Nothing becomes executable: code is there
+	// before Lock.
+	p.Allow(unix.SYS_MPROTECT, seccomp.Only(2, unix.PROT_READ|unix.PROT_WRITE))
+	descriptors(p)
+	names(p)
+	return p
+}
+
+// descriptors are what can be done with files that are open: data, attributes and
+// waiting. There are no ioctls, as WASI has none; and no epoll_ctl, whose EPERM
+// makes Go treat a FIFO or terminal that a guest opens like any other file, which
+// is what wazero wants anyway.
+func descriptors(p *seccomp.Policy) {
+	p.Allow(unix.SYS_CLOSE)
+	p.Allow(unix.SYS_PREAD64)
+	p.Allow(unix.SYS_PWRITE64)
+	p.Allow(unix.SYS_LSEEK)
+	p.Allow(unix.SYS_FSTAT)
+	p.Allow(unix.SYS_GETDENTS64)
+	p.Allow(unix.SYS_FTRUNCATE)
+	p.Allow(unix.SYS_FSYNC)
+	p.Allow(unix.SYS_FDATASYNC)
+	p.Allow(unix.SYS_PPOLL)
+	p.Allow(unix.SYS_FSTATFS) // pkg/wasi asks whether a file is in a procfs
+	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_GETFL))
+	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_SETFL), seccomp.Bits(2, unix.O_ASYNC, 0))
+}
+
+// names are paths. Go takes them from the working directory, which cannot be
+// changed any more, so that a descriptor of a directory that should not be there
+// leads nowhere. Only entries of a directory that is being listed are asked for by
+// its descriptor.
+func names(p *seccomp.Policy) {
+	here := func(arg int) seccomp.Condition { return seccomp.Equal32(arg, workingDirectory) }
+	p.Allow(unix.SYS_OPENAT, here(0), seccomp.Only(2, openFlags), seccomp.Only(3, fileBits))
+	p.Allow(unix.SYS_NEWFSTATAT)
+	p.Allow(unix.SYS_READLINKAT, here(0))
+	p.Allow(unix.SYS_MKDIRAT, here(0), seccomp.Only(2, directoryBits))
+	p.Allow(unix.SYS_UNLINKAT, here(0))
+	rename(p, here(0), here(2))
+	p.Allow(unix.SYS_LINKAT, here(0), here(2))
+	p.Allow(unix.SYS_SYMLINKAT, here(1))
+	p.Allow(unix.SYS_UTIMENSAT) // of a name, or of a descriptor and no name
+}

@@ -1,0 +1,14 @@
+//go:build linux && (amd64 || arm64)
+
+package cell
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
+)
+
+// rename allows what Go renames with on these architectures.
+func rename(p *seccomp.Policy, conditions ...seccomp.Condition) {
+	p.Allow(unix.SYS_RENAMEAT, conditions...)
+}
