@@ -1,7 +1,6 @@
 package critest
 
 import (
-	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,22 +87,7 @@ func pulled() []testenv.Image {
 // files are the root file system of a busybox image.
 func files(t *testing.T) map[string]testenv.File {
 	t.Helper()
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatalf("the images of critest need a static busybox (Debian: busybox-static), run make tools: %v", err)
-	}
-	program, err := elf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer program.Close()
-	if program.Section(".interp") != nil {
-		t.Fatalf("%s needs libraries that images do not have: install busybox-static instead", path)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, data := testenv.Busybox(t)
 	f := map[string]testenv.File{
 		"/bin/busybox": {Data: data},
 		"/etc/passwd":  text("root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/sh\nnobody:x:65534:65534::/home:/bin/sh\n"),

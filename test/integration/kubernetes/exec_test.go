@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +45,7 @@ func execModule(t *testing.T, k cluster) {
 
 // terminal runs a command on a terminal of its own. It returns the other side and
 // what it has shown so far; the command is waited for by wait.
-func terminal(t *testing.T, cmd *exec.Cmd) (keyboard io.Writer, screen *testenv.Buffer, wait func() error) {
+func terminal(t *testing.T, cmd *exec.Cmd) (keyboard console.Console, screen *testenv.Buffer, wait func() error) {
 	t.Helper()
 	master, slave, err := console.NewPty()
 	if err != nil {
@@ -93,6 +95,97 @@ func execTTY(t *testing.T, k cluster) {
 	if err := wait(); err != nil {
 		t.Errorf("kubectl exec -it: %v; the screen shows %q", err, screen.String())
 	}
+}
+
+// execResize changes the size of kubectl's terminal: a native sidecar is told, and
+// so is the terminal of a guest, which itself has no way to ask.
+func execResize(t *testing.T, k cluster) {
+	p := k.pod(t, twoContainers)
+	p.Ready(t)
+	native, screen, wait := terminal(t, k.KubectlCommand("exec", "-it", p.Name, "-c", "tools", "--", "/winsize"))
+	shows := func(size string) {
+		t.Helper()
+		testenv.Eventually(t, "size "+size, func() error {
+			if !strings.HasSuffix(screen.String(), size+"\r\n") {
+				return fmt.Errorf("the screen shows %q", screen.String())
+			}
+			return nil
+		})
+	}
+	shows("100x30")
+	resize := func(c console.Console) {
+		t.Helper()
+		if err := c.Resize(console.WinSize{Height: 44, Width: 133}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resize(native)
+	shows("133x44")
+	fmt.Fprint(native, "\x03") // ctrl-C
+	if err := wait(); err == nil {
+		t.Errorf("after ctrl-C kubectl ended without an error; the screen shows %q", screen.String())
+	}
+
+	guest, screen, wait := terminal(t, k.KubectlCommand("exec", "-it", p.Name, "-c", "app", "--", "/multi.wasm", "cat"))
+	fmt.Fprint(guest, "typed\n")
+	var tty string // of the exec's process
+	testenv.Eventually(t, "process of the exec", func() error {
+		tty = ""
+		for _, pid := range members(t, k.pid(t, p, "app")) {
+			if target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", pid)); err == nil && strings.HasPrefix(target, "/dev/pts/") {
+				tty = fmt.Sprintf("/proc/%d/fd/0", pid)
+			}
+		}
+		if tty == "" {
+			return fmt.Errorf("no process has a terminal; the screen shows %q", screen.String())
+		}
+		return nil
+	})
+	requireSize(t, tty, console.WinSize{Height: 30, Width: 100})
+	resize(guest)
+	requireSize(t, tty, console.WinSize{Height: 44, Width: 133})
+	fmt.Fprint(guest, "\x04") // end of file
+	if err := wait(); err != nil {
+		t.Errorf("kubectl exec -it: %v; the screen shows %q", err, screen.String())
+	}
+}
+
+// members are the processes of a process's pid namespace.
+func members(t *testing.T, pid int) []int {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := namespace(t, pid, "pid")
+	var all []int
+	for _, dir := range dirs {
+		if link, err := os.Readlink(dir + "/ns/pid"); err == nil && link == mine {
+			pid, _ := strconv.Atoi(filepath.Base(dir))
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// requireSize waits until a terminal has a size.
+func requireSize(t *testing.T, path string, want console.WinSize) {
+	t.Helper()
+	testenv.Eventually(t, "size of the guest's terminal", func() error {
+		f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		tty, err := console.ConsoleFromFile(f)
+		if err != nil {
+			return err
+		}
+		if got, err := tty.Size(); err != nil || got != want {
+			return fmt.Errorf("it is %+v (%v), want %+v", got, err, want)
+		}
+		return nil
+	})
 }
 
 // attach connects to the stdin and stdout of a container's first process.

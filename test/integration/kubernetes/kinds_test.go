@@ -163,3 +163,41 @@ func failedJob(t *testing.T, k cluster) {
 		}
 	}
 }
+
+const cronJobYAML = `
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: NAME}
+spec:
+  schedule: "SCHEDULE"
+  concurrencyPolicy: Forbid
+  jobTemplate:
+    spec:
+      backoffLimit: 0
+      template:
+        metadata: {labels: {app: NAME}}
+        spec:
+          runtimeClassName: CLASS
+          restartPolicy: Never
+          containers: [{name: app, image: WASM, args: [echo, done]}]
+`
+
+// cronJob is started by hand, as its schedule would.
+func cronJob(t *testing.T, k cluster) {
+	const path = "/apis/batch/v1/namespaces/default/cronjobs"
+	name := k.name("regular")
+	yaml := k.object(cronJobYAML, name)
+	r := k.KubectlDo(t, strings.ReplaceAll(yaml, "SCHEDULE", "61 * * * *"), "create", "--validate=strict", "-f", "-")
+	if r.Status == 0 || !strings.Contains(r.Stderr, "spec.schedule") {
+		t.Errorf("with an impossible schedule: %+v", r)
+	}
+	k.Create(t, path, strings.ReplaceAll(yaml, "SCHEDULE", "0 0 1 1 *"))
+	k.Kubectl(t, "create", "job", name+"-now", "--from=cronjob/"+name) // deleted with its owner
+	k.Kubectl(t, "wait", "--for=condition=complete", "--timeout=60s", "job/"+name+"-now")
+	if got := k.Kubectl(t, "logs", "job/"+name+"-now"); got != "done\n" {
+		t.Errorf("the job prints %q", got)
+	}
+	if pods := k.podsOf(t, "app="+name); len(pods) != 1 || pods[0].Container("app").State.Terminated == nil {
+		t.Errorf("the pods are %+v", pods)
+	}
+}

@@ -13,10 +13,12 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
+var guests testenv.Guests
+
 // Images of the pods. Both have a world-writable /tmp.
 const (
 	wasmImage  = "test.local/multi-wasm:1" // the guest "multi", its entrypoint
-	toolsImage = "test.local/tools:1"      // native: /toolbox and /multi
+	toolsImage = "test.local/tools:1"      // native: /toolbox, /multi, /winsize and tar
 )
 
 // cluster is a cluster and the class that the pods of a test have.
@@ -31,7 +33,7 @@ func (k cluster) name(base string) string { return base + "-" + k.class }
 // startCluster starts a cluster with the images of the tests.
 func startCluster(t *testing.T) *testenv.Cluster {
 	t.Helper()
-	var guests testenv.Guests
+	_, busybox := testenv.Busybox(t)
 	tmp := testenv.File{Dir: true, Mode: 0o777}
 	return testenv.StartCluster(t,
 		testenv.Image{
@@ -45,6 +47,8 @@ func startCluster(t *testing.T) *testenv.Cluster {
 			Files: map[string]testenv.File{
 				"/toolbox": {Data: guests.Build(t, "toolbox", testenv.Native)},
 				"/multi":   {Data: guests.Build(t, "multi", testenv.Native)},
+				"/winsize": {Data: guests.Build(t, "winsize", testenv.Native)},
+				"/bin/tar": {Data: busybox},
 				"/tmp":     tmp,
 			},
 			Config: v1.ImageConfig{Entrypoint: []string{"/toolbox"}},
@@ -83,12 +87,15 @@ func pods(t *testing.T, k cluster) {
 		name string
 		run  func(*testing.T, cluster)
 	}{
+		{"stats", stats}, // the longest
 		{"logs", logs},
 		{"logs --previous", previousLogs},
 		{"logs of a burst", manyLogs},
 		{"grace period", gracePeriod},
 		{"exec", execModule},
 		{"exec -it", execTTY},
+		{"exec in a terminal that changes its size", execResize},
+		{"cp", copyFiles},
 		{"attach", attach},
 		{"sandbox", sandbox},
 		{"port-forward", portForward},
@@ -100,6 +107,9 @@ func pods(t *testing.T, k cluster) {
 		{"deployment", deployment},
 		{"job", job},
 		{"failed job", failedJob},
+		{"cronjob", cronJob},
+		{"service", service},
+		{"artifact", artifact},
 		{"limits", limits},
 		{"OOMKilled", oomKilled},
 		{"CPU limit", cpuLimit},
@@ -121,7 +131,6 @@ func pods(t *testing.T, k cluster) {
 		{"termination message", terminationMessage},
 		{"program that is not there", notFound},
 		{"files of the pod", files},
-		{"stats", stats},
 		{"beside a normal pod", neighbours},
 	}
 	t.Run("group", func(t *testing.T) {

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
@@ -64,7 +67,8 @@ type podStats struct {
 	}
 }
 
-// stats are right for a guest that holds memory and for one that spins.
+// stats are right for a guest that holds memory and for one that spins, in the
+// kubelet's summary and in the metrics from which kubectl top comes.
 func stats(t *testing.T, k cluster) {
 	p := k.pod(t, `
 containers:
@@ -72,7 +76,12 @@ containers:
 - {name: spins, image: WASM, args: [spin], resources: {limits: {cpu: 200m}}}
 `)
 	p.WaitLog(t, "holds", "allocated 64 MiB")
-	testenv.Eventually(t, "right figures in the kubelet's summary", func() error {
+	first := map[[2]string]sample{}
+	testenv.EventuallyWithin(t, testenv.Slow(time.Minute), "right figures of kubectl top", func() error {
+		time.Sleep(300 * time.Millisecond) // they change every ten seconds
+		return k.checkTop(t, p, first)
+	})
+	testenv.EventuallyWithin(t, testenv.Slow(time.Minute), "right figures in the kubelet's summary", func() error {
 		var summary struct{ Pods []podStats }
 		k.Get(t, "/api/v1/nodes/"+testenv.Node+"/proxy/stats/summary", &summary)
 		for _, pod := range summary.Pods {
@@ -86,6 +95,57 @@ containers:
 	if err != nil || !strings.Contains(string(out), "holds") || !strings.Contains(string(out), "spins") {
 		t.Errorf("crictl stats: %v\n%s", err, out)
 	}
+}
+
+// sample is a line of the kubelet's metrics.
+type sample struct {
+	value float64
+	at    int64 // milliseconds
+}
+
+// resourceMetrics are what the metrics API, and so kubectl top and autoscalers, is
+// made of, by metric and container; pods have the container "".
+func (k cluster) resourceMetrics(t *testing.T, p *testenv.LivePod) map[[2]string]sample {
+	t.Helper()
+	text, err := k.Read("/api/v1/nodes/" + testenv.Node + "/proxy/metrics/resource")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[[2]string]sample{}
+	pattern := regexp.MustCompile(`(?m)^(\w+)\{(?:container="(\w+)",)?namespace="default",pod="` + regexp.QuoteMeta(p.Name) + `"\} (\S+) (\d+)$`)
+	for _, m := range pattern.FindAllStringSubmatch(text, -1) {
+		value, errValue := strconv.ParseFloat(m[3], 64)
+		at, errAt := strconv.ParseInt(m[4], 10, 64)
+		if errValue != nil || errAt != nil {
+			t.Fatalf("the kubelet has the metric %q", m[0])
+		}
+		all[[2]string{m[1], m[2]}] = sample{value, at}
+	}
+	return all
+}
+
+// checkTop looks at the kubelet's metrics of that pod: memory, and processor time
+// since the first sample of each metric.
+func (k cluster) checkTop(t *testing.T, p *testenv.LivePod, first map[[2]string]sample) error {
+	t.Helper()
+	now := k.resourceMetrics(t, p)
+	for _, key := range [][2]string{{"container_memory_working_set_bytes", "holds"}, {"pod_memory_working_set_bytes", ""}} {
+		if got := now[key].value; got < 64<<20 || got > 256<<20 {
+			return fmt.Errorf("%q are %g", key, got)
+		}
+	}
+	for _, key := range [][2]string{{"container_cpu_usage_seconds_total", "spins"}, {"pod_cpu_usage_seconds_total", ""}} {
+		begin, end := first[key], now[key]
+		if begin.at == 0 {
+			first[key] = end
+			return fmt.Errorf("of %q there is only one sample", key)
+		}
+		cores := (end.value - begin.value) / float64(end.at-begin.at) * 1000
+		if end.at-begin.at < 3000 || cores < 0.1 || cores > 0.3 {
+			return fmt.Errorf("from %q come %g cores, with a limit of 0.2: %+v, %+v", key, cores, begin, end)
+		}
+	}
+	return nil
 }
 
 func checkStats(pod podStats) error {

@@ -19,6 +19,8 @@ import (
 // the tests' own namespaces; the pods' network is a bridge there.
 type Cluster struct {
 	Containerd *Containerd
+	// Registry is what the node pulls images of registry.test from.
+	Registry *Registry
 
 	dir     string
 	bin     string // directory of the Kubernetes binaries
@@ -68,6 +70,8 @@ func StartCluster(t testing.TB, images ...Image) *Cluster {
 	if err := os.Chmod(k.Containerd.Dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
+	k.Registry = ServeRegistry(t)
+	k.Registry.Hosts(t, k.file("hosts"), "registry.test")
 	k.prepareNode(t)
 	k.writeFiles(t)
 	k.startControlPlane(t, etcd)

@@ -29,6 +29,8 @@ const (
 func criConfig(dir string) string {
 	return isolated.CRIConfig(dir, 3) + fmt.Sprintf(`[plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "%[2]s"
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = "%[1]s/k/hosts"
 [plugins."io.containerd.cri.v1.runtime"]
   disable_apparmor = true
   restrict_oom_score_adj = true # where CAP_SYS_RESOURCE is missing nothing may lower it

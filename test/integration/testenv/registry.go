@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -93,6 +95,29 @@ func (r *Registry) Push(t testing.TB, img Image) {
 		r.Put("", data)
 	}
 	r.Tag(img.Name, r.Manifest(manifest))
+}
+
+// PushModule stores a module as the CNCF's Wasm artifact, and returns its name.
+func (r *Registry) PushModule(t testing.TB, name string, module []byte) string {
+	t.Helper()
+	layer := r.Put("application/wasm", module)
+	config, err := json.Marshal(map[string]any{
+		"created": "2026-01-01T00:00:00Z", "architecture": "wasm", "os": "wasip1", "layerDigests": []digest.Digest{layer.Digest},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := json.Marshal(v1.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: v1.MediaTypeImageManifest,
+		Config:    r.Put("application/vnd.wasm.config.v0+json", config),
+		Layers:    []v1.Descriptor{layer},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Tag(name, r.Manifest(r.Put(v1.MediaTypeImageManifest, manifest)))
+	return name
 }
 
 func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
