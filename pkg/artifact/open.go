@@ -13,11 +13,10 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/image"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/selfexe"
 )
 
 // maxModule bounds a module when it is unpacked, in bytes: the compiler takes none
@@ -104,21 +103,14 @@ func digestOf(l image.Layer) *[sha256.Size]byte {
 // sealed copies content into a file in memory that nobody can change, and opens it
 // for reading.
 func sealed(content io.Reader) (*os.File, error) {
-	fd, err := unix.MemfdCreate("module.wasm", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	f, err := memfd.New("module.wasm")
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "module.wasm")
 	defer f.Close()
 	if _, err := io.Copy(f, content); err != nil {
 		return nil, explain(err)
 	}
 	// The container's user reads it, once more perhaps, by /proc/self/fd.
-	if err := unix.Fchmod(fd, 0o444); err != nil {
-		return nil, os.NewSyscallError("fchmod", err)
-	}
-	if err := selfexe.Seal(f); err != nil {
-		return nil, err
-	}
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	return memfd.Finish(f, 0o444)
 }

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/selfexe"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
 // code is a verified entry: a file of the cache with a shared lock, which tells
@@ -88,30 +88,16 @@ func reopen(f *os.File) (*os.File, error) {
 
 // copy returns a sealed memfd, for kernels without private read-only mounts.
 func (c *code) copy() (*os.File, error) {
-	fd, err := unix.MemfdCreate("code", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	f, err := memfd.New("code")
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "code")
 	defer f.Close()
 	if _, err := io.Copy(f, io.NewSectionReader(c.file, 0, c.header.Size())); err != nil {
 		return nil, fmt.Errorf("copy the compiled code: %w", err)
 	}
-	if err := selfexe.Seal(f); err != nil {
+	if err := memfd.Seal(f); err != nil {
 		return nil, err
 	}
 	return reopen(f)
-}
-
-// checkSealed makes sure that nobody can change what a compiler returned.
-func checkSealed(f *os.File) error {
-	const all = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	seals, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
-	if err != nil {
-		return fmt.Errorf("the compiler's result is no memfd: %w", err)
-	}
-	if seals&all != all {
-		return fmt.Errorf("the compiler's result can still be changed (seals %#x)", seals)
-	}
-	return nil
 }

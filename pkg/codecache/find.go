@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
 var (
@@ -130,7 +131,7 @@ func (c *Cache) compile(r *request, res *result) (_ *code, err error) {
 // checkCompiled trusts the compiler with nothing but the code of this module: a
 // module may take over its compiler.
 func checkCompiled(f *os.File, r *request) (*entry.Header, error) {
-	if err := checkSealed(f); err != nil {
+	if err := memfd.CheckSealed(f); err != nil {
 		return nil, err
 	}
 	h, err := entry.Verify(f, r.digest, entry.Current())

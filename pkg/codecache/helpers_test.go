@@ -15,10 +15,9 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/selfexe"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
 func TestMain(m *testing.M) {
@@ -106,11 +105,10 @@ func compileModule(_ context.Context, m Module, d entry.Digest) (*os.File, error
 
 // sealedEntry is what a compiler returns for a module.
 func sealedEntry(content []byte, change func(*entry.Header)) (*os.File, error) {
-	fd, err := unix.MemfdCreate("entry", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	f, err := memfd.New("entry")
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "entry")
 	h := entry.Header{
 		Module: sha256.Sum256(content), ModuleSize: int64(len(content)), Engine: entry.Current(),
 		EngineKey: sha256.Sum256(append([]byte("key of "), content...)), PrefixSize: 6, CodeSize: int64(len(content)), SuffixSize: 6,
@@ -119,7 +117,7 @@ func sealedEntry(content []byte, change func(*entry.Header)) (*os.File, error) {
 	if err := entry.Create(f, h, strings.NewReader("prefix"+string(content)+"suffix")); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, selfexe.Seal(f)
+	return f, memfd.Seal(f)
 }
 
 // moduleOf returns a new file with the content, changed long ago as far as the

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/selfexe"
 )
@@ -102,16 +103,15 @@ func jobMemfd(j *job.Job) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.MemfdCreate("job", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	f, err := memfd.New("job")
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "job")
 	if _, err := f.WriteAt(data, 0); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("write job: %w", err)
 	}
-	if err := selfexe.Seal(f); err != nil {
+	if err := memfd.Seal(f); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
 // path of the binary. /proc/self/exe is the file that is running even if
@@ -80,37 +82,13 @@ func openCopy() (*os.File, error) {
 		return nil, err
 	}
 	defer src.Close()
-	fd, err := unix.MemfdCreate("containerd-shim-wazero-v1", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
-	if errors.Is(err, unix.EINVAL) { // MFD_EXEC is new in Linux 6.3
-		fd, err = unix.MemfdCreate("containerd-shim-wazero-v1", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	}
+	f, err := memfd.NewExecutable("containerd-shim-wazero-v1")
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), "containerd-shim-wazero-v1")
-	defer f.Close()
-	if err := fillAndSeal(f, src); err != nil {
 		return nil, err
 	}
-	// A file that is open for writing cannot be executed (ETXTBSY).
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
-}
-
-func fillAndSeal(f *os.File, src io.Reader) error {
+	defer f.Close()
 	if _, err := io.Copy(f, src); err != nil {
-		return fmt.Errorf("copy the binary: %w", err)
+		return nil, fmt.Errorf("copy the binary: %w", err)
 	}
-	if err := unix.Fchmod(int(f.Fd()), 0o555); err != nil {
-		return os.NewSyscallError("fchmod", err)
-	}
-	return Seal(f)
-}
-
-// Seal makes a memfd unchangeable.
-func Seal(f *os.File) error {
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		return os.NewSyscallError("F_ADD_SEALS", err)
-	}
-	return nil
+	return memfd.Finish(f, 0o555)
 }

@@ -6,11 +6,9 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/selfexe"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
 // Bounds of compiled code, in bytes: real modules become 1 to 6 times as large.
@@ -51,12 +49,11 @@ func (t *task) receive(from io.Reader) (compilejob.Result, *os.File, error) {
 
 // create makes a sealed memfd with an entry.
 func create(h entry.Header, code io.Reader) (_ *os.File, err error) {
-	fd, err := unix.MemfdCreate("code", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	file, err := memfd.New("code")
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "code")
-	if err := errors.Join(entry.Create(file, h, code), selfexe.Seal(file)); err != nil {
+	if err := errors.Join(entry.Create(file, h, code), memfd.Seal(file)); err != nil {
 		file.Close()
 		return nil, err
 	}

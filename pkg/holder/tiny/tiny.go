@@ -15,9 +15,7 @@ import (
 	"runtime"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/selfexe"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
 // Sleep returns a program that reads standard input to its end and exits with
@@ -59,31 +57,15 @@ func program(name string, start unsafe.Pointer) (*os.File, error) {
 	if end < 0 {
 		return nil, fmt.Errorf("the program %s has no end", name)
 	}
-	return memfd("wazero-"+name, elf(code[:end]))
-}
-
-// memfd returns a read-only handle: a file that is open for writing cannot be
-// executed.
-func memfd(name string, data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
-	if errors.Is(err, unix.EINVAL) { // MFD_EXEC is new in Linux 6.3
-		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	}
+	f, err := memfd.NewExecutable("wazero-" + name)
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
-	if _, err := f.Write(data); err != nil {
+	if _, err := f.Write(elf(code[:end])); err != nil {
 		return nil, err
 	}
-	if err := unix.Fchmod(fd, 0o555); err != nil {
-		return nil, os.NewSyscallError("fchmod", err)
-	}
-	if err := selfexe.Seal(f); err != nil {
-		return nil, err
-	}
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	return memfd.Finish(f, 0o555)
 }
 
 // base is where a program is loaded; any place above the kernel's mmap_min_addr
