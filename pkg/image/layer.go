@@ -55,20 +55,12 @@ func (r *reader) walk(l containerdapi.Descriptor, visit func(*file) error) error
 }
 
 func (r *reader) tryWalk(l containerdapi.Descriptor, visit func(*file) error) error {
-	if strings.Contains(l.MediaType, "+encrypted") {
-		return errors.New("it is encrypted")
-	}
-	packed, err := r.store.Content(r.ctx, l.Digest)
+	content, _, err := open(r.ctx, r.store, l)
 	if err != nil {
 		return err
 	}
-	defer packed.Close()
-	plain, _, err := unpack(packed)
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	in := bufio.NewReaderSize(&budget{plain, &r.unpacked}, 64<<10)
+	defer content.Close()
+	in := bufio.NewReaderSize(r.budget(content), 64<<10)
 	head, err := in.Peek(len(magic))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -136,16 +128,22 @@ func unpack(packed io.Reader) (_ io.ReadCloser, compressed bool, _ error) {
 	return io.NopCloser(in), false, nil
 }
 
+// budget counts what is read of in for the whole image.
+func (r *reader) budget(in io.Reader) io.Reader {
+	return &budget{in, &r.unpacked, fmt.Errorf("the image is larger than %d GiB when it is unpacked", int64(maxUnpacked>>30))}
+}
+
 // budget fails when more is read than is left.
 type budget struct {
-	r    io.Reader
-	left *int64
+	r       io.Reader
+	left    *int64
+	tooMuch error
 }
 
 func (b *budget) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	if *b.left -= int64(n); *b.left < 0 {
-		return 0, fmt.Errorf("the image is larger than %d GiB when it is unpacked", int64(maxUnpacked>>30))
+		return 0, b.tooMuch
 	}
 	return n, err
 }

@@ -187,21 +187,27 @@ func (s *search) take(d containerdapi.Descriptor, doc *document, m Manifest) err
 }
 
 func readDocument(ctx context.Context, store Store, d containerdapi.Descriptor) (*document, error) {
-	r, err := store.Content(ctx, d.Digest)
+	data, err := readJSON(ctx, store, "manifest", d.Digest)
 	if err != nil {
 		return nil, err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxManifest {
-		return nil, fmt.Errorf("manifest %s is larger than %d bytes", d.Digest, maxManifest)
 	}
 	var doc document
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return nil, fmt.Errorf("decode manifest %s: %w", d.Digest, err)
 	}
 	return &doc, nil
+}
+
+// readJSON reads an index, a manifest or a configuration, what in messages.
+func readJSON(ctx context.Context, store Store, what, digest string) ([]byte, error) {
+	r, err := store.Content(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	if err == nil && len(data) > maxManifest {
+		err = fmt.Errorf("%s %s is larger than %d bytes", what, digest, maxManifest)
+	}
+	return data, err
 }

@@ -151,7 +151,7 @@ func (r *reader) extract(wanted []Module, each func(Module, io.Reader) error) er
 			return nil
 		}
 		// Holes of a sparse file have not been counted yet.
-		if failed = each(wanted[0], &budget{f.r, &r.unpacked}); failed != nil {
+		if failed = each(wanted[0], r.budget(f.r)); failed != nil {
 			return errStop
 		}
 		if wanted = wanted[1:]; len(wanted) == 0 {

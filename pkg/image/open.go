@@ -14,6 +14,28 @@ import (
 // OpenLayer opens the content of a layer, unpacked if it is compressed, of which
 // no more than limit bytes can be read. packed tells whether it is.
 func OpenLayer(ctx context.Context, store Store, l Layer, limit int64) (content io.ReadCloser, packed bool, err error) {
+	c, packed, err := open(ctx, store, l.Descriptor)
+	if err != nil {
+		return nil, false, err
+	}
+	left := limit
+	c.Reader = &budget{c.Reader, &left, fmt.Errorf("it is larger than %d MiB", limit>>20)}
+	return c, packed, nil
+}
+
+// layerContent is what a layer unpacks to. It closes what is below it, too.
+type layerContent struct {
+	io.Reader
+	plain, raw io.Closer
+}
+
+func (c *layerContent) Close() error {
+	c.plain.Close()
+	return c.raw.Close()
+}
+
+// open opens the content of a layer, unpacked if it is compressed.
+func open(ctx context.Context, store Store, l containerdapi.Descriptor) (_ *layerContent, packed bool, err error) {
 	if strings.Contains(l.MediaType, "+encrypted") {
 		return nil, false, errors.New("it is encrypted")
 	}
@@ -26,48 +48,15 @@ func OpenLayer(ctx context.Context, store Store, l Layer, limit int64) (content 
 		raw.Close()
 		return nil, false, err
 	}
-	return &layerContent{&limited{plain, limit, limit}, plain, raw}, packed, nil
-}
-
-// layerContent closes what is below it, too.
-type layerContent struct {
-	io.Reader
-	plain, raw io.Closer
-}
-
-func (c *layerContent) Close() error {
-	c.plain.Close()
-	return c.raw.Close()
-}
-
-// limited fails when there are more than limit bytes.
-type limited struct {
-	r           io.Reader
-	left, limit int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("it is larger than %d MiB", l.limit>>20)
-	}
-	return n, err
+	return &layerContent{plain, plain, raw}, packed, nil
 }
 
 // Command returns the first word of the command in an image's configuration, or
 // "" if it has none or is of another kind.
 func Command(ctx context.Context, store Store, config containerdapi.Descriptor) (string, error) {
-	r, err := store.Content(ctx, config.Digest)
+	data, err := readJSON(ctx, store, "its configuration", config.Digest)
 	if err != nil {
 		return "", err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxManifest {
-		return "", fmt.Errorf("its configuration %s is larger than %d bytes", config.Digest, maxManifest)
 	}
 	var image struct {
 		Config struct{ Entrypoint, Cmd []string } `json:"config"`
