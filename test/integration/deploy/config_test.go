@@ -65,6 +65,20 @@ func dropped(name string) delivery {
 	}
 }
 
+// uncommented is dropped with a line that the file has in a comment.
+func uncommented(name, key string) delivery {
+	return func(t *testing.T, dir, main string) string {
+		t.Helper()
+		config, comment := read(t, name), "\n  # "+key+" = "
+		if !strings.Contains(config, comment) {
+			t.Fatalf("%s has no comment with %s", name, key)
+		}
+		config = strings.Replace(config, comment, "\n  "+key+" = ", 1)
+		must(t, os.WriteFile(filepath.Join(dir, "conf.d", "wazero.toml"), []byte(config), 0o600))
+		return main
+	}
+}
+
 // templated is for k3s, which executes the file with its own part as "base".
 func templated(name string) delivery {
 	return func(t *testing.T, _, main string) string {
