@@ -47,6 +47,7 @@ used for the longest time, until the cache has its maximal size. Code in use sta
 
 const verifyHelp = `Read the cache in full and remove entries that are damaged or not what they seem to
 be. Every entry is also verified before each use, so this only finds it out earlier.
+Entries whose format is that of another version of the shim stay as they are.
 The exit status is 1 if something was wrong.
 
   ` + program + ` cache verify [FLAGS]
@@ -232,14 +233,18 @@ func cacheVerify(_ context.Context, p Process, args []string) error {
 	if c.json {
 		out := struct {
 			Intact  int         `json:"intact"`
+			Unknown int         `json:"unknown"`
 			Removed []entryJSON `json:"removed"`
-		}{verified.Intact, forJSON(verified.Removed)}
+		}{verified.Intact, verified.Unknown, forJSON(verified.Removed)}
 		err = errors.Join(err, printJSON(p.Stdout, out))
 	} else {
 		for _, e := range verified.Removed {
 			fmt.Fprintf(p.Stdout, "%s removed: %s\n", shortName(e), e.Problem)
 		}
 		fmt.Fprintf(p.Stdout, "%d intact, %d not\n", verified.Intact, len(verified.Removed))
+		if verified.Unknown > 0 {
+			fmt.Fprintf(p.Stdout, "not verified because their format is another version's: %d\n", verified.Unknown)
+		}
 	}
 	if err == nil && len(verified.Removed) > 0 {
 		return errReported

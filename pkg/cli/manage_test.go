@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -107,6 +108,29 @@ func TestDamageIsFoundAndTold(t *testing.T) {
 	damage()
 	if r := results(t, n.succeed("precompile", "--json", "a")); r[0].Outcome != "repaired" {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestVerifyTellsWhatItLeavesToOtherVersions(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.write("a", module("a"))
+	n.write("b", module("b"))
+	n.succeed("precompile", "a", "b")
+	path := filepath.Join(n.file("cache/entries"), n.list()[0].Key)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	data[8]++ // the number of the format; the header's last 32 bytes are its sum
+	sum := sha256.Sum256(data[:224])
+	copy(data[224:], sum[:])
+	must(t, os.WriteFile(path, data, 0o600))
+	if out := n.succeed("cache", "verify"); out != "1 intact, 0 not\nnot verified because their format is another version's: 1\n" {
+		t.Errorf("got %q", out)
+	}
+	var verified struct{ Intact, Unknown int }
+	must(t, json.Unmarshal([]byte(n.succeed("cache", "verify", "--json")), &verified))
+	if verified.Intact != 1 || verified.Unknown != 1 || len(n.list()) != 2 {
+		t.Errorf("%+v", verified)
 	}
 }
 
