@@ -12,13 +12,16 @@ import (
 // and of compilers.
 func TestContainers(t *testing.T) {
 	t.Parallel()
-	suites := []suite{
-		{pkg: "pkg/cgroup"}, {pkg: "pkg/cgroup/cgroupfs"},
-		{pkg: "test/integration/shim", run: "^(TestFiguresOfAGuest|TestUpdate|TestMemberOutOfMemory|TestPodWithoutPauseContainer)$"},
-	}
-	if !testing.Short() {
-		suites = []suite{
-			{pkg: "pkg/cgroup"}, {pkg: "pkg/cgroup/cgroupfs"},
+	m := machine{limit: 20 * time.Minute}
+	if testing.Short() {
+		m.suites = []suite{
+			{pkg: "pkg/cgroup"},
+			{pkg: "test/integration/shim", run: "^(TestFiguresOfAGuest|TestUpdate|TestMemberOutOfMemory|TestPodWithoutPauseContainer)$"},
+		}
+	} else {
+		m.suites = []suite{
+			{pkg: "pkg/cgroup"},
+			{pkg: "pkg/cgroup/cgroupfs"},
 			{pkg: "pkg/launcher/pod"},
 			// Without what compiles CPython: minutes.
 			{pkg: "pkg/codecache/compile", skip: "^TestPublishedProgram"},
@@ -26,25 +29,43 @@ func TestContainers(t *testing.T) {
 			{pkg: "test/integration/containerd", run: "^TestEveryContainerd$/^2.4.2$"},
 		}
 	}
-	inGuest(t, 20*time.Minute, suites...)
+	m.run(t)
 }
 
 // TestPods runs pods of the RuntimeClass with a pause container.
 func TestPods(t *testing.T) {
 	t.Parallel()
-	inGuest(t, 25*time.Minute, pods("podsandbox"))
+	pods("podsandbox").run(t)
 }
 
 // TestSandboxedPods runs pods of the one without.
 func TestSandboxedPods(t *testing.T) {
 	t.Parallel()
-	inGuest(t, 25*time.Minute, pods("sandboxer"))
+	pods("sandboxer").run(t)
 }
 
-func pods(class string) suite {
+func pods(class string) machine {
 	tests := "^(limits|exec|OOMKilled)$"
 	if !testing.Short() {
 		tests = "^(limits|logs|exec|OOMKilled|CPU_limit|resize|stats|sandbox|hooks|grace_period|shareProcessNamespace|hostUsers_false|beside_a_normal_pod)$"
 	}
-	return suite{pkg: "test/integration/kubernetes", run: "^TestPods$/^" + class + "$/^group$/" + tests}
+	return podTests("^"+class+"$", tests)
+}
+
+// TestSystemd runs pods of both, with systemd to make their cgroups.
+func TestSystemd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the cgroups that systemd makes are not part of the short form")
+	}
+	t.Parallel()
+	m := podTests("^(podsandbox|sandboxer)$", "^(limits|exec|OOMKilled|CPU_limit|resize|stats|sandbox|beside_a_normal_pod)$")
+	m.systemd = true
+	m.run(t)
+}
+
+// podTests runs some of the tests for pods of classes.
+func podTests(classes, tests string) machine {
+	return machine{limit: 30 * time.Minute, suites: []suite{
+		{pkg: "test/integration/kubernetes", run: "^TestPods$/" + classes + "/^group$/" + tests},
+	}}
 }

@@ -39,29 +39,41 @@ var guests = map[string][]testenv.Kind{
 // slow is how many times as long everything may take in a guest.
 const slow = "10"
 
-// inGuest boots a machine and runs suites in it, each as a subtest.
-func inGuest(t *testing.T, limit time.Duration, suites ...suite) {
+// machine is a virtual machine with what runs in it.
+type machine struct {
+	suites  []suite
+	systemd bool
+	limit   time.Duration // for all
+}
+
+// run boots the machine and runs the suites, each as a subtest.
+func (m machine) run(t *testing.T) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cgroup2-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	m := vm.Machine{Dir: testenv.Tool(t, "qemu", testenv.QEMUVersion), Work: t.TempDir(), Shared: []string{dir}}
+	v := vm.Machine{
+		Dir: testenv.Tool(t, "qemu", testenv.QEMUVersion), Work: t.TempDir(), Shared: []string{dir}, Systemd: m.systemd,
+	}
 	env := append(os.Environ(),
 		"TMPDIR=/tmp", "GOPROXY=off", "WAZERO_TEST_SLOW="+slow,
 		"WAZERO_SHIM_DIR="+testenv.ShimDir(t),
 		"WAZERO_TEST_TOOLS="+buildTools(t, dir),
 		"WAZERO_TEST_GUESTS="+buildGuests(t, dir))
-	jobs := make([]vm.Job, len(suites))
-	for i, s := range suites {
+	if m.systemd {
+		env = append(env, "WAZERO_TEST_SYSTEMD=1")
+	}
+	jobs := make([]vm.Job, len(m.suites))
+	for i, s := range m.suites {
 		jobs[i] = s.job(t, dir, env)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), m.limit)
 	defer cancel()
 	r := &record{machine: t.Name(), out: os.Stdout, begin: time.Now(), ends: make(map[string]end)}
-	err = m.Run(ctx, jobs, r.hear)
+	err = v.Run(ctx, jobs, r.hear)
 	t.Logf("the machine was on for %s", time.Since(r.begin).Round(time.Second))
 	for _, j := range jobs {
 		t.Run(j.Name, func(t *testing.T) { r.check(t, j.Name) })

@@ -50,7 +50,7 @@ func criConfig(dir string) string {
       sandboxer = "shim"
       pod_annotations = ["%[4]s.*", "%[4]s.*/*", "run.oci.handler", "module.wasm.image/*"]
       container_annotations = ["%[4]s.*", "run.oci.handler", "module.wasm.image/*"]
-`, dir, PauseImage, cniPlugins, Runtime, RuncRuntime, RuntimeClass, SandboxedClass)
+`, dir, PauseImage, cniPlugins, Runtime, RuncRuntime, RuntimeClass, SandboxedClass) + systemdOptions()
 }
 
 // writeFiles writes the configuration of all daemons.
@@ -70,7 +70,7 @@ func (k *Cluster) writeFiles(t testing.TB) {
 			kubeletToken + ",system:node:" + Node + `,kubelet,"system:masters"` + "\n",
 		"admin.kubeconfig":   kubeconfig(adminToken),
 		"kubelet.kubeconfig": kubeconfig(kubeletToken),
-		"kubelet.yaml":       fmt.Sprintf(kubeletConfig, k.Containerd.Namespace, k.Containerd.Address(), k.dir),
+		"kubelet.yaml":       fmt.Sprintf(kubeletConfig, k.cgroupRoot(), k.Containerd.Address(), k.dir),
 		"run-kubelet":        fmt.Sprintf(runKubelet, k.file("shadow")),
 	} {
 		if err := os.WriteFile(k.file(name), []byte(content), 0o700); err != nil {
@@ -112,7 +112,7 @@ const cniConfig = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 failCgroupV1: false # 1.35 and newer refuse it otherwise
-cgroupDriver: cgroupfs
+cgroupDriver: cgroupfs # containerd tells it when it is systemd
 cgroupRoot: /%[1]s
 containerRuntimeEndpoint: unix://%[2]s
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}

@@ -69,9 +69,10 @@ func podMounts() ([]string, error) {
 // podCgroups lists the groups of pods, below those that the kubelet keeps.
 func (k *Cluster) podCgroups() ([]string, error) {
 	var lines []string
-	for _, dir := range isolated.Cgroups(k.Containerd.Namespace) {
+	for _, dir := range isolated.Cgroups(k.podsCgroup()) {
 		found, err := entries("cgroup", dir, func(path string, d fs.DirEntry) bool {
-			return !d.IsDir() || !strings.Contains(strings.TrimPrefix(path, dir), "/pod")
+			below := strings.TrimPrefix(path, dir)
+			return !d.IsDir() || !strings.Contains(below, "/pod") && !strings.Contains(below, "-pod")
 		})
 		if err != nil {
 			return nil, err

@@ -41,7 +41,7 @@ func (m *Machine) writeInitrd(ctx context.Context, path string, orders Orders) e
 	}
 	defer f.Close()
 	c := cpio{w: bufio.NewWriter(f)}
-	for _, dir := range []string{"dev", "host", "modules", "proc", "root", "sys", "writable"} {
+	for _, dir := range []string{"dev", "host", "modules", "proc", "root", "sys", "systemd", "writable"} {
 		c.add(dir, modeDir|0o755, nil)
 	}
 	c.add("init", modeFile|0o755, init)

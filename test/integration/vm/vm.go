@@ -123,14 +123,22 @@ func (m *Machine) command(ctx context.Context, initrd, console string) *exec.Cmd
 		"-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
 		"-serial", "file:" + console,
 		"-chardev", "file,id=port,path=/dev/stdout", "-device", "virtio-serial", "-device", "virtserialport,chardev=port",
-		"-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
+		"-virtfs", share("/", "host"),
 		"-kernel", filepath.Join(m.Dir, "vmlinuz"), "-initrd", initrd,
 		"-append", "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable",
+	}
+	if m.Systemd {
+		args = append(args, "-virtfs", share(filepath.Join(m.Dir, "systemd"), "systemd"))
 	}
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	cmd.Env = append(os.Environ(), "QEMU_MODULE_DIR="+filepath.Join(lib, "qemu"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
+}
+
+// share is QEMU's option for a directory that the guest can mount under a name.
+func share(dir, name string) string {
+	return "local,path=" + dir + ",mount_tag=" + name + ",security_model=none,readonly=on,multidevs=remap"
 }
 
 // listen passes messages on until the guest is off, and counts the jobs of which

@@ -16,26 +16,29 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/vm"
 )
 
-// ordersEnv carries the orders to the process that carries them out.
-const ordersEnv = "WAZERO_VM_ORDERS"
+// Where this program and its orders are in the guest's final root.
+const (
+	program    = "/run/guest"
+	ordersFile = "/run/orders.json"
+)
 
 func main() {
 	var err error
-	if orders := os.Getenv(ordersEnv); orders != "" {
-		err = work(orders)
-	} else {
+	if os.Getpid() == 1 {
 		err = first()
+	} else {
+		err = work()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "guest:", err) // the console
 	}
 	unix.Sync()
-	// As the first process the machine's end is also that of this one.
 	err = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	fmt.Fprintln(os.Stderr, "guest: power off:", err)
 }
 
-// first is the machine's first process, which only prepares everything and reaps.
+// first is the machine's first process, which prepares everything and reaps, or
+// becomes systemd.
 func first() error {
 	if err := mount("proc", "proc", "/proc", 0, ""); err != nil {
 		return err
@@ -55,12 +58,16 @@ func first() error {
 	if err := prepare(orders); err != nil {
 		return err
 	}
-	const program = "/run/guest"
 	if err := os.WriteFile(program, self, 0o755); err != nil {
 		return err
 	}
+	if err := os.WriteFile(ordersFile, text, 0o600); err != nil {
+		return err
+	}
+	if orders.Systemd {
+		return becomeSystemd()
+	}
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), ordersEnv+"="+string(text))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
@@ -78,10 +85,13 @@ func first() error {
 }
 
 // work runs the jobs.
-func work(text string) error {
-	os.Unsetenv(ordersEnv)
+func work() error {
+	text, err := os.ReadFile(ordersFile)
+	if err != nil {
+		return err
+	}
 	var orders vm.Orders
-	if err := json.Unmarshal([]byte(text), &orders); err != nil {
+	if err := json.Unmarshal(text, &orders); err != nil {
 		return err
 	}
 	port, err := os.OpenFile(vm.Port, os.O_WRONLY, 0)

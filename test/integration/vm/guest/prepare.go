@@ -66,27 +66,31 @@ func loadModules() error {
 
 // mountRoot mounts the host's root below a layer in memory.
 func mountRoot(orders vm.Orders) error {
-	for _, m := range []struct {
-		source, fstype, target string
-		flags                  uintptr
-		data                   string
-	}{
-		{"sysfs", "sysfs", "/sys", 0, ""},
-		{"devtmpfs", "devtmpfs", "/dev", 0, ""},
-		// The host's files do not change while the guest looks at them.
-		{"host", "9p", "/host", unix.MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose,msize=1048576"},
-		{"tmpfs", "tmpfs", "/writable", 0, "mode=0755"},
+	for _, m := range []struct{ fstype, target, data string }{
+		{"sysfs", "/sys", ""},
+		{"devtmpfs", "/dev", ""},
+		{"tmpfs", "/writable", "mode=0755"},
 	} {
-		if err := mount(m.source, m.fstype, m.target, m.flags, m.data); err != nil {
+		if err := mount(m.fstype, m.fstype, m.target, 0, m.data); err != nil {
 			return err
 		}
+	}
+	if err := mount9p("host"); err != nil {
+		return err
 	}
 	for _, dir := range []string{"/writable/upper", "/writable/work"} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := mount("root", "overlay", "/root", 0, "lowerdir=/host,upperdir=/writable/upper,workdir=/writable/work"); err != nil {
+	lower := "/host"
+	if orders.Systemd {
+		if err := mount9p("systemd"); err != nil {
+			return err
+		}
+		lower = "/systemd:" + lower
+	}
+	if err := mount("root", "overlay", "/root", 0, "lowerdir="+lower+",upperdir=/writable/upper,workdir=/writable/work"); err != nil {
 		return err
 	}
 	// containerd's snapshotter makes overlays, too, and there is no overlay on an overlay.
@@ -103,6 +107,12 @@ func mountRoot(orders vm.Orders) error {
 		}
 	}
 	return nil
+}
+
+// mount9p mounts what the host shares under a name. Its files do not change while
+// the guest looks at them.
+func mount9p(name string) error {
+	return mount(name, "9p", "/"+name, unix.MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose,msize=1048576")
 }
 
 // switchRoot makes dir, a mount, the root of this process and its children.
