@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-deploy test-cri bench figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -10,7 +10,7 @@ GO ?= go
 TOOL := cd test/tools && $(GO) run .
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
 
 build: ## bin/containerd-shim-wazero-v1
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/$(NAME) ./cmd/$(NAME)
@@ -30,8 +30,8 @@ define suite
 	echo "=== $(1): $$((SECONDS - begin)) s, exit status $$rc"; exit $$rc
 endef
 
-test: ## everything below
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-deploy test-cri; \
+test: ## everything below but test-cgroup2, of which it runs the smoke test
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-deploy test-cri test-cgroup2-smoke; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -60,6 +60,15 @@ test-sandbox: build ## pods without a pause container, with containerd 2.1 to 2.
 
 test-k8s: build ## pods on a real Kubernetes of one node
 	$(call suite,k8s,cd test/integration && $(GO) test -count=1 -parallel 4 -timeout 30m ./kubernetes)
+
+# As many virtual machines at a time as there are CPUs: each needs one.
+CGROUP2 := cd test/integration && $(GO) test -count=1 -v -p 1 -timeout 60m
+
+test-cgroup2: build ## containers, pods and packages with nothing but cgroup v2, in virtual machines
+	$(call suite,cgroup2,$(CGROUP2) ./vm ./cgroup2)
+
+test-cgroup2-smoke: build ## a few of those tests
+	$(call suite,cgroup2-smoke,$(CGROUP2) -short ./cgroup2)
 
 test-deploy: build ## deploy/: configurations with the containerds they are for, samples on a real Kubernetes
 	$(call suite,deploy,cd test/integration && $(GO) test -count=1 -timeout 15m ./deploy)
