@@ -1,0 +1,291 @@
+// Package container makes the cgroup of a container, with what runc 1.5 would set
+// there for the same linux.resources, and looks after it: members, limits, freezer,
+// removal.
+//
+// Only the cgroupfs form of linux.cgroupsPath is known here, not systemd's.
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
+)
+
+// Cgroup is the cgroup of a container: a directory in each hierarchy. Its methods
+// may be called concurrently.
+type Cgroup struct {
+	layout *layout
+	path   string
+
+	mu     sync.Mutex // of updates
+	limits limits
+}
+
+// Create makes the cgroup path, below the root of every hierarchy that runc uses,
+// with limits. If it fails, nothing that it made is left. It takes over an empty
+// cgroup, but one with members or a frozen one is an error.
+func Create(path string, r *specs.LinuxResources) (*Cgroup, error) {
+	l, err := host()
+	if err != nil {
+		return nil, err
+	}
+	return create(l, path, r)
+}
+
+func create(l *layout, path string, r *specs.LinuxResources) (*Cgroup, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	c := &Cgroup{layout: l, path: path, limits: limitsOf(r)}
+	if _, err := c.plan(&c.limits, true); err != nil { // before anything is made
+		return nil, err
+	}
+	made, err := c.make()
+	if err == nil {
+		err = c.fill(made)
+	}
+	if err != nil {
+		made.undo()
+		return nil, fmt.Errorf("make the cgroup %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// fill sets the limits of a cgroup that has been made.
+func (c *Cgroup) fill(made *made) error {
+	if dir := c.layout.dir("cpuset", c.path); dir != "" && !c.layout.v2 {
+		if err := inheritCpuset(dir, &c.limits, made.has(dir)); err != nil {
+			return err
+		}
+	}
+	p, err := c.plan(&c.limits, made.has(c.layout.dir("memory", c.path)))
+	if err != nil {
+		return err
+	}
+	return c.apply(p)
+}
+
+// Open is the cgroup of a container that exists, or has existed. An Update of it
+// knows of no limits before. The error says that this host's cgroups are not where
+// they are expected.
+func Open(path string) (*Cgroup, error) {
+	l, err := host()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	return &Cgroup{layout: l, path: path}, nil
+}
+
+// plan for limits; fresh is a cgroup that has none.
+func (c *Cgroup) plan(l *limits, fresh bool) (plan, error) {
+	if c.layout.v2 {
+		return l.v2()
+	}
+	current := unlimited
+	if dir := c.layout.dir("memory", c.path); !fresh && l.memory != 0 && l.swap != 0 && dir != "" {
+		text, err := cgroupfs.Read(dir, "memory.limit_in_bytes")
+		if err != nil {
+			return nil, err
+		}
+		if current, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return nil, err
+		}
+	}
+	return l.v1(current)
+}
+
+// apply does what is planned, in order.
+func (c *Cgroup) apply(p plan) error {
+	var refused []write
+	for _, w := range p {
+		err := c.write(w)
+		if w.again && errors.Is(err, unix.EINVAL) {
+			refused = append(refused, w)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if w.again {
+			continue
+		}
+		for _, again := range refused {
+			if err := c.write(again); err != nil {
+				return err
+			}
+		}
+		refused = nil
+	}
+	return nil
+}
+
+func (c *Cgroup) write(w write) error {
+	dir := c.layout.dir(w.controller, c.path)
+	if dir == "" {
+		return fmt.Errorf("%s: this host has no cgroup hierarchy of %s", w.field, w.controller)
+	}
+	err := cgroupfs.Write(dir, w.file, w.value)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrNotExist) && w.instead != nil:
+		return c.write(*w.instead)
+	case errors.Is(err, os.ErrNotExist) && w.optional:
+		return nil
+	}
+	return fmt.Errorf("%s: %w", w.field, c.explain(w, dir, err))
+}
+
+// explain adds what is not plain from the kernel's error.
+func (c *Cgroup) explain(w write, dir string, err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY) && w.file == "memory.limit_in_bytes":
+		if used, readErr := cgroupfs.Read(dir, "memory.usage_in_bytes"); readErr == nil {
+			return fmt.Errorf("%s bytes are in use: %w", used, err)
+		}
+	case errors.Is(err, os.ErrNotExist) && c.layout.v2 && !c.controllers()[w.controller]:
+		return fmt.Errorf("the controller %s is not enabled for the cgroup: %w", w.controller, err)
+	}
+	return err
+}
+
+// FD opens the directory for CLONE_INTO_CGROUP. It is false where that is not
+// enough, which is so on cgroup v1 and in the hybrid form: see Add.
+func (c *Cgroup) FD() (*os.File, bool) {
+	if !c.layout.v2 {
+		return nil, false
+	}
+	f, err := os.Open(c.layout.unified + c.path)
+	return f, err == nil
+}
+
+// Add moves a process with all its threads into the cgroup.
+func (c *Cgroup) Add(pid int) error {
+	for _, h := range c.layout.hierarchies {
+		if err := add(h.root+c.path, pid); err != nil && !h.optional {
+			return fmt.Errorf("move process %d into its cgroup: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// add tries again while the kernel has not finished making the process.
+func add(dir string, pid int) error {
+	var err error
+	for wait := time.Millisecond; wait < 250*time.Millisecond; wait *= 2 {
+		if err = cgroupfs.Write(dir, "cgroup.procs", strconv.Itoa(pid)); !errors.Is(err, unix.EINVAL) {
+			break
+		}
+		time.Sleep(wait)
+	}
+	return err
+}
+
+// Update changes limits, as "runc update" does: what r does not name stays. If that
+// fails, those of before are set again.
+func (c *Cgroup) Update(r *specs.LinuxResources) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.limits.with(r)
+	err := c.change(&next)
+	if err == nil {
+		c.limits = next
+		return nil
+	}
+	if p, planErr := c.plan(&c.limits, false); planErr == nil {
+		_ = c.apply(p)
+	}
+	return fmt.Errorf("update the cgroup %s: %w", c.path, err)
+}
+
+func (c *Cgroup) change(next *limits) error {
+	p, err := c.plan(next, false)
+	if err != nil {
+		return err
+	}
+	if c.layout.v2 && next.check {
+		if err := c.checkUse(next); err != nil {
+			return err
+		}
+	}
+	return c.apply(p)
+}
+
+// checkUse refuses limits that the cgroup is above already, where members would be
+// killed at once; v1 refuses them itself.
+func (c *Cgroup) checkUse(next *limits) error {
+	text, err := cgroupfs.Read(c.layout.unified+c.path, "memory.current")
+	if err != nil {
+		return nil // no controller, no limit: that is the next error
+	}
+	used, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return err
+	}
+	for field, limit := range map[string]int64{"swap": next.swap, "limit": next.memory} {
+		if limit > 0 && limit <= used {
+			return fmt.Errorf(resources+"memory.%s: %d is not more than the %d bytes that are in use", field, limit, used)
+		}
+	}
+	return nil
+}
+
+// Kill sends SIGKILL to all members, also if they are frozen.
+func (c *Cgroup) Kill() error {
+	if c.layout.unified != "" {
+		cgroupfs.Kill(c.layout.unified + c.path)
+	}
+	if c.layout.v2 {
+		return nil
+	}
+	// While it freezes, no member can get away by making others.
+	_ = c.freezer(frozen)
+	killAll(c.layout.dir("devices", c.path))
+	if err := c.freezer(thawed); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err // they cannot die
+	}
+	return nil
+}
+
+// killAll goes on while there are members that it has not seen.
+func killAll(dir string) {
+	seen := map[int]bool{}
+	for found := true; found; {
+		found = false
+		for _, below := range cgroupfs.Tree(dir) {
+			for _, pid := range cgroupfs.Members(below) {
+				found = found || !seen[pid]
+				seen[pid] = true
+			}
+			cgroupfs.Kill(below)
+		}
+	}
+}
+
+// Remove kills what is left, and removes the cgroup. It may be called again.
+func (c *Cgroup) Remove() error {
+	if err := cgroupfs.Remove(c.dirs()...); err != nil {
+		return fmt.Errorf("remove the cgroup %s: %w", c.path, err)
+	}
+	return nil
+}
+
+// dirs of the cgroup in all hierarchies.
+func (c *Cgroup) dirs() []string {
+	dirs := make([]string, len(c.layout.hierarchies))
+	for i, h := range c.layout.hierarchies {
+		dirs[i] = h.root + c.path
+	}
+	return dirs
+}
