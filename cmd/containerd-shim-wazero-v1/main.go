@@ -14,6 +14,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/holder"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/direct"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
@@ -53,7 +54,11 @@ func main() {
 
 // cleanup removes what is left of a container, or of a pod.
 func cleanup(ctx context.Context, dir bundle.Dir, id string) error {
-	return errors.Join(runc.Cleanup(ctx, dir, id), pod.Cleanup(ctx, dir, runc.Cleanup))
+	return errors.Join(cleanupContainer(ctx, dir, id), pod.Cleanup(ctx, dir, cleanupContainer))
+}
+
+func cleanupContainer(ctx context.Context, dir bundle.Dir, id string) error {
+	return errors.Join(runc.Cleanup(ctx, dir, id), direct.Cleanup(ctx, dir, id))
 }
 
 // serve is the role without an action: the shim itself.

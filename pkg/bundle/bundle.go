@@ -22,6 +22,7 @@ const (
 	exitFile    = "exit.json"
 	socketFile  = "socket.json"
 	deletedFile = "deleted"
+	directFile  = "direct.json"
 	rootfsDir   = "rootfs"
 	runcRootDir = "runc"
 	// addressFile is containerd's, but before 2.0 the shim writes it.

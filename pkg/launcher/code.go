@@ -61,6 +61,25 @@ func (h *Handoff) Provide(ctx context.Context, source CodeSource) error {
 	return h.send(job.Code, code)
 }
 
+// ProvideMeanwhile is Provide while the launcher is at work on something else. The
+// returned function waits for the result, or gives up if that work has failed. A
+// nil Handoff, of a native program, needs no code.
+func (h *Handoff) ProvideMeanwhile(ctx context.Context, source CodeSource) func(failed bool) error {
+	if h == nil {
+		return func(bool) error { return nil }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	result := make(chan error, 1)
+	go func() { result <- h.Provide(ctx, source) }()
+	return func(failed bool) error {
+		defer cancel()
+		if failed {
+			cancel()
+		}
+		return <-result
+	}
+}
+
 // replace answers a runner that has found its code stale.
 func (h *Handoff) replace(ctx context.Context, reason string) error {
 	if h.sent != job.Code {

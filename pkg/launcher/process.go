@@ -95,6 +95,13 @@ func (p *Process) send(sig unix.Signal) error {
 	}
 }
 
+// Discard ends a process that nobody gets to know.
+func (p *Process) Discard() {
+	_ = p.Signal(unix.SIGKILL)
+	p.Wait()
+	p.Release()
+}
+
 // Release gives back what a process that has ended holds; signals are NotFound
 // from then on.
 func (p *Process) Release() {

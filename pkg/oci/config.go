@@ -84,13 +84,18 @@ func (c *Config) Tree() (*Tree, error) {
 	mounts := slices.Clone(c.Spec.Mounts)
 	for i := range mounts {
 		if mounts[i].Source != "" {
-			mounts[i].Source = c.fromBundle(mounts[i].Source)
+			mounts[i].Source = c.Path(mounts[i].Source)
 		}
 	}
-	return BundleTree(c.fromBundle(c.Spec.Root.Path), mounts)
+	return BundleTree(c.Path(c.Spec.Root.Path), mounts)
 }
 
-func (c *Config) fromBundle(name string) string {
+// JSON is the file as it is. The caller must not change it.
+func (c *Config) JSON() []byte { return c.raw }
+
+// Path is a path of the spec as an absolute one: relative ones are resolved
+// against the bundle, as runc does.
+func (c *Config) Path(name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}

@@ -3,6 +3,7 @@ package options
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/docker/go-units"
@@ -13,6 +14,18 @@ func text(name string, field func(*Options) *string) key {
 		s, ok := v.(string)
 		if !ok {
 			return fmt.Errorf("want a string in quotes, got %v", v)
+		}
+		*field(o) = s
+		return nil
+	}, func(o Options) any { return *field(&o) }}
+}
+
+// choice is one of a few words; the empty one is the default.
+func choice(name string, field func(*Options) *string, words ...string) key {
+	return key{name, func(o *Options, v any) error {
+		s, ok := v.(string)
+		if !ok || s != "" && !slices.Contains(words, s) {
+			return fmt.Errorf("want one of %q, got %#v", words, v)
 		}
 		*field(o) = s
 		return nil

@@ -36,6 +36,9 @@ type Options struct {
 	// AllowNativeExec (allow_native_exec) lets an exec into a Wasm container
 	// run a native program of the image.
 	AllowNativeExec bool
+	// Launcher (launcher) is what creates Wasm containers, one of Launchers; empty
+	// means LauncherAuto, or what LauncherEnv says.
+	Launcher string
 	// CacheDir (cache_dir) is where compiled code is kept; empty means
 	// codecache's default.
 	CacheDir string
@@ -59,6 +62,24 @@ type Options struct {
 
 // Names of the types in which options arrive, without the "type.googleapis.com/"
 // that some clients put in front.
+// Values of Launcher.
+const (
+	// LauncherAuto: the shim itself where it understands the whole configuration,
+	// otherwise runc.
+	LauncherAuto = "auto"
+	// LauncherDirect: the shim itself; what it does not understand is an error.
+	LauncherDirect = "direct"
+	// LauncherRunc: always runc.
+	LauncherRunc = "runc"
+)
+
+// Launchers are the values of Launcher.
+var Launchers = []string{LauncherAuto, LauncherDirect, LauncherRunc}
+
+// LauncherEnv is the environment variable of containerd that replaces the default
+// of Launcher.
+const LauncherEnv = "WAZERO_SHIM_LAUNCHER"
+
 const (
 	typeRunc    = "containerd.runc.v1.Options"
 	typeRuntime = "runtimeoptions.v1.Options"

@@ -40,6 +40,7 @@ func keys() []key {
 		boolean("NoNewKeyring", func(o *Options) *bool { return &o.NoNewKeyring }),
 		text("Root", func(o *Options) *string { return &o.Root }),
 		boolean("allow_native_exec", func(o *Options) *bool { return &o.AllowNativeExec }),
+		choice("launcher", func(o *Options) *string { return &o.Launcher }, Launchers...),
 		text("cache_dir", func(o *Options) *string { return &o.CacheDir }),
 		size("cache_size", func(o *Options) *int64 { return &o.CacheSize }),
 		boolean("no_cache", func(o *Options) *bool { return &o.NoCache }),

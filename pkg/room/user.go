@@ -1,8 +1,8 @@
 package room
 
 import (
+	"errors"
 	"fmt"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -25,12 +25,16 @@ func (r *Room) become(keep []string) error {
 	for i, g := range r.User.Groups {
 		groups[i] = int(g)
 	}
+	// Root may go where the user may not, and the other way round (NFS).
+	there := unix.Chdir(r.Cwd)
 	if err := privilege.Switch(int(r.User.UID), int(r.User.GID), groups, keep); err != nil {
 		return err
 	}
-	// As the user, who may not be allowed to.
-	if err := syscall.Chdir(r.Cwd); err != nil {
-		return fmt.Errorf("chdir to process.cwd %q: %w", r.Cwd, err)
+	if errors.Is(there, unix.EACCES) {
+		there = unix.Chdir(r.Cwd)
+	}
+	if there != nil {
+		return fmt.Errorf("chdir to process.cwd %q: %w", r.Cwd, there)
 	}
 	return nil
 }

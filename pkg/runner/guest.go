@@ -2,8 +2,6 @@ package runner
 
 import (
 	"context"
-	"os/signal"
-	"syscall"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
@@ -30,9 +28,6 @@ type guest struct {
 // call runs the guest to its end.
 func (g *guest) call(ctx context.Context) error {
 	ctx = experimental.WithMemoryAllocator(ctx, g.memory)
-	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
-	// signals: the guest gets an error, as a native program does that is pid 1.
-	signal.Ignore(syscall.SIGPIPE)
 	module, err := g.runtime.InstantiateModule(ctx, g.compiled, g.config)
 	if err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 // be loaded.
 type orders struct {
 	*job.Control
-	free bool // Go has come
+	entered bool // Enter has come
+	free    bool // Go has come
 }
 
 // waitEnter waits until the process is where it has to be. The file, a root to
@@ -25,6 +26,7 @@ func (o *orders) waitEnter() (*os.File, error) {
 		}
 		return nil, fmt.Errorf("the shim sent %q to a runner that is outside of its room", order)
 	}
+	o.entered = err == nil
 	return file, err
 }
 

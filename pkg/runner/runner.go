@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 
@@ -20,6 +21,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/sigexit"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
@@ -56,7 +58,13 @@ func run(control *orders) (status int) {
 	ctx := context.Background()
 	guest, err := load(ctx, control)
 	if err != nil {
-		return refuse(control, err)
+		status := refuse(control, err)
+		if control.entered {
+			// Nobody has asked for the start yet. Who does is told; an end before it
+			// would be all that is seen.
+			_ = control.waitGo()
+		}
+		return status
 	}
 	if err := control.waitGo(); err != nil {
 		if !errors.Is(err, io.EOF) {
@@ -70,6 +78,12 @@ func run(control *orders) (status int) {
 	}
 	if !shimAlive() {
 		return statusCannotRun
+	}
+	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
+	// signals: the guest gets an error, as a native program does that is pid 1.
+	signal.Ignore(unix.SIGPIPE)
+	if err := cell.Lock(); err != nil {
+		return refuse(control, err)
 	}
 	return guest.run(ctx, control.Control, os.Stderr)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"runtime/debug"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/containerdapi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/direct"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -88,7 +90,7 @@ func Serve(c Config) error {
 	service := task.NewService(task.Config{
 		Namespace:   c.Namespace,
 		Publish:     queue.Publish,
-		Launcher:    func(o options.Options) launcher.Launcher { return runc.New(children, o) },
+		Launcher:    launchers(children, logger),
 		Cache:       compiled.of,
 		Containerd:  containerdapi.New(strings.TrimPrefix(c.Containerd, "unix://"), c.Namespace),
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
@@ -133,6 +135,21 @@ func Serve(c Config) error {
 	<-stopped
 	listener.settle(lastAnswer)
 	return shutDown(server, queue, logger)
+}
+
+// launchers returns what creates the containers with certain options.
+func launchers(children *reaper.Reaper, logger *log.Entry) func(options.Options) launcher.Launcher {
+	cloner := direct.NewCloner(children)
+	usual := os.Getenv(options.LauncherEnv)
+	if usual == "" {
+		usual = options.LauncherRunc
+	}
+	return func(o options.Options) launcher.Launcher {
+		if o.Launcher == "" {
+			o.Launcher = usual
+		}
+		return direct.New(cloner, o, logger, runc.New(children, o))
+	}
 }
 
 // shutDown answers what is under way and sends the last events.

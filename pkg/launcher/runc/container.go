@@ -62,7 +62,7 @@ func (c *container) Exec(ctx context.Context, r launcher.ExecRequest) (_ *launch
 	opts := &gorunc.ExecOpts{PidFile: c.dir.Path("exec-" + r.ID + ".pid"), LogFile: logFile, Detach: true}
 	defer os.Remove(logFile)
 	defer os.Remove(opts.PidFile)
-	provided := provide(ctx, handoff, r.Code)
+	provided := handoff.ProvideMeanwhile(ctx, r.Code)
 	p, err := c.launcher.launch(r.Streams, r.Terminal, handoff, opts.PidFile, func(io gorunc.IO, files []*os.File, tty gorunc.ConsoleSocket) error {
 		opts.IO, opts.ConsoleSocket = io, tty
 		if len(files) > 0 { // the files themselves come by inherit
@@ -83,35 +83,10 @@ func (c *container) Exec(ctx context.Context, r launcher.ExecRequest) (_ *launch
 		provideErr = handoff.Run(ctx)
 	}
 	if provideErr != nil {
-		discard(p)
+		p.Discard()
 		return nil, provideErr
 	}
 	return p, nil
-}
-
-// provide gets the runner its code while runc is at work. The returned function
-// waits for the result, or gives up if runc has failed.
-func provide(ctx context.Context, handoff *launcher.Handoff, source launcher.CodeSource) func(runcFailed bool) error {
-	if handoff == nil {
-		return func(bool) error { return nil }
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	result := make(chan error, 1)
-	go func() { result <- handoff.Provide(ctx, source) }()
-	return func(runcFailed bool) error {
-		defer cancel()
-		if runcFailed {
-			cancel()
-		}
-		return <-result
-	}
-}
-
-// discard ends a process that nobody gets to know.
-func discard(p *launcher.Process) {
-	_ = p.Signal(unix.SIGKILL)
-	p.Wait()
-	p.Release()
 }
 
 func (c *container) Pause(ctx context.Context) error {

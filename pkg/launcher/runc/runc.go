@@ -71,7 +71,7 @@ func (l *Launcher) Create(ctx context.Context, r launcher.Request) (_ launcher.C
 		NoPivot:      l.options.NoPivotRoot,
 		NoNewKeyring: l.options.NoNewKeyring,
 	}
-	provided := provide(ctx, handoff, r.Code)
+	provided := handoff.ProvideMeanwhile(ctx, r.Code)
 	p, err := l.launch(r.Streams, r.Terminal, handoff, opts.PidFile, func(io gorunc.IO, files []*os.File, tty gorunc.ConsoleSocket) error {
 		opts.IO, opts.ExtraFiles, opts.ConsoleSocket = io, files, tty
 		return c.run(ctx, func(ctx context.Context) error {
@@ -83,7 +83,7 @@ func (l *Launcher) Create(ctx context.Context, r launcher.Request) (_ launcher.C
 		return nil, fmt.Errorf("runc create: %w", err)
 	}
 	if provideErr != nil {
-		discard(p)
+		p.Discard()
 		return nil, provideErr
 	}
 	c.init = p

@@ -1,0 +1,27 @@
+package bundle
+
+const directVersion = 1
+
+// Direct is what there is to clean up of a container that was made without runc.
+// The shim writes it before it makes any of it.
+type Direct struct {
+	Version int `json:"version"`
+	// Cgroup is the container's, below the roots of the hierarchies.
+	Cgroup string `json:"cgroup"`
+}
+
+// WriteDirect replaces the record. It sets the version.
+func (d Dir) WriteDirect(c Direct) error {
+	c.Version = directVersion
+	return writeJSON(d.Path(directFile), c)
+}
+
+// ReadDirect reads the record. errors.Is(err, fs.ErrNotExist) holds when there is
+// none: another launcher made the container.
+func (d Dir) ReadDirect() (Direct, error) {
+	var c Direct
+	if err := readJSON(d.Path(directFile), directVersion, &c); err != nil {
+		return Direct{}, err
+	}
+	return c, nil
+}

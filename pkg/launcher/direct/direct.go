@@ -1,0 +1,223 @@
+package direct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
+)
+
+// Cloner starts the processes of all containers of a shim.
+type Cloner struct {
+	children *reaper.Reaper
+
+	mu     sync.Mutex
+	thread *thread // nil before the first one
+}
+
+// NewCloner returns a Cloner whose processes r reaps.
+func NewCloner(r *reaper.Reaper) *Cloner { return &Cloner{children: r} }
+
+// start starts a command in namespaces.
+func (c *Cloner) start(cmd *exec.Cmd, ns *namespaces) (<-chan reaper.Exit, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.thread == nil {
+		t, err := newThread()
+		if err != nil {
+			return nil, fmt.Errorf("prepare a thread to clone from: %w", err)
+		}
+		c.thread = t
+	}
+	exits, err := c.thread.start(c.children, cmd, ns.joined)
+	if errors.Is(err, errLost) {
+		c.thread = nil // it stays where it is, for its children
+	}
+	return exits, err
+}
+
+// Launcher implements launcher.Launcher.
+type Launcher struct {
+	cloner  *Cloner
+	options options.Options
+	log     *log.Entry
+	next    launcher.Launcher
+}
+
+// New returns a launcher that leaves to next what it does not understand.
+func New(c *Cloner, o options.Options, logger *log.Entry, next launcher.Launcher) *Launcher {
+	return &Launcher{cloner: c, options: o, log: logger, next: next}
+}
+
+var _ launcher.Launcher = (*Launcher)(nil)
+
+// Create makes the container of a Wasm plan, or lets the next launcher do it and
+// logs the reason.
+func (l *Launcher) Create(ctx context.Context, r launcher.Request) (launcher.Container, error) {
+	if r.Plan.Kind != oci.Wasm || l.options.Launcher == options.LauncherRunc {
+		return l.next.Create(ctx, r)
+	}
+	entry := l.log.WithField("id", r.ID)
+	if reason := outside(r.Config, l.options); reason != "" {
+		if l.options.Launcher == options.LauncherDirect {
+			return nil, fmt.Errorf("the runtime option launcher is %q, which does not understand %s: %w", options.LauncherDirect, reason, errdefs.ErrFailedPrecondition)
+		}
+		entry.WithFields(log.Fields{"launcher": options.LauncherRunc, "reason": reason}).Info("container created")
+		return l.next.Create(ctx, r)
+	}
+	c, warning, err := l.create(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("create the container: %w", err)
+	}
+	if warning != "" {
+		entry.Warn(warning)
+	}
+	entry.WithField("launcher", options.LauncherDirect).Info("container created")
+	return c, nil
+}
+
+func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directContainer, warning string, retErr error) {
+	spec := r.Config.Spec
+	ns, err := namespacesOf(spec)
+	if err != nil {
+		return nil, "", err
+	}
+	defer ns.close()
+	// What there is to clean up is known before it is there.
+	if err := r.Bundle.WriteDirect(bundle.Direct{Cgroup: spec.Linux.CgroupsPath}); err != nil {
+		return nil, "", err
+	}
+	cg, err := container.Create(spec.Linux.CgroupsPath, spec.Linux.Resources)
+	if err != nil {
+		return nil, "", err
+	}
+	c := &directContainer{cloner: l.cloner, spec: spec, cgroup: cg}
+	defer func() {
+		if retErr != nil {
+			retErr = errors.Join(retErr, cg.Remove())
+		}
+	}()
+	c.init, warning, err = c.launch(ctx, launch{
+		process: spec.Process, plan: r.Plan, room: roomOf(r.Config), namespaces: ns,
+		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec),
+	})
+	return c, warning, err
+}
+
+// launch starts a runner and waits until it is in its room and has its code.
+func (c *directContainer) launch(ctx context.Context, l launch) (_ *launcher.Process, warning string, retErr error) {
+	plan := *l.plan
+	j := *plan.Job
+	j.Room = l.room
+	plan.Job = &j
+	handoff, err := launcher.NewHandoff(&plan)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := c.clone(l, handoff)
+	if err != nil {
+		handoff.Close()
+		return nil, "", err
+	}
+	defer func() {
+		if retErr != nil {
+			p.Discard()
+		}
+	}()
+	if err := c.cgroup.Add(p.Pid); err != nil {
+		return nil, "", err
+	}
+	if err := handoff.Enter(l.root); err != nil && !errors.Is(err, syscall.EPIPE) { // it may have said why it is gone
+		return nil, "", err
+	}
+	provided := handoff.ProvideMeanwhile(ctx, l.code)
+	entering, cancel := context.WithTimeout(ctx, enterTimeout)
+	defer cancel()
+	warning, err = handoff.Entered(entering)
+	provideErr := provided(err != nil)
+	if launcher.IsRunnerGone(err) {
+		err = errors.New("the runner ended before it had made its room: the memory limit or the limit of processes may be too low")
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return p, warning, provideErr
+}
+
+// enterTimeout bounds what takes milliseconds: the sources of mounts may be on
+// servers that do not answer.
+const enterTimeout = 2 * time.Minute
+
+// launch is a process to be started.
+type launch struct {
+	process    *specs.Process
+	plan       *oci.Plan
+	room       *room.Room
+	root       *os.File // of a room to join, or nil
+	namespaces *namespaces
+	streams    *stdio.Streams
+	terminal   bool
+	code       launcher.CodeSource
+	cpu        *specs.LinuxCPU
+}
+
+// command is the runner.
+func command(l launch, handoff *launcher.Handoff) *exec.Cmd {
+	rewritten := oci.RewriteProcess(l.process, l.plan)
+	cmd := exec.Command(job.ExecPath)
+	cmd.Args = rewritten.Args
+	cmd.Env = environment(rewritten.Env, l.cpu)
+	cmd.Dir = "/"
+	cmd.ExtraFiles = handoff.Files()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: l.namespaces.created}
+	return cmd
+}
+
+// clone starts the process.
+func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.Process, error) {
+	streams, err := openEnds(l.streams, l.process, l.terminal)
+	if err != nil {
+		return nil, err
+	}
+	defer streams.close()
+	cmd := command(l, handoff)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = streams.in, streams.out, streams.err
+	if dir, ok := c.cgroup.FD(); ok {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	}
+	exits, err := c.cloner.start(cmd, l.namespaces)
+	if err != nil {
+		return nil, fmt.Errorf("clone the runner: %w", err)
+	}
+	l.streams.ProcessStarted()
+	handoff.Inherited()
+	p, err := launcher.NewProcess(cmd.Process.Pid, exits, handoff)
+	if err != nil {
+		_ = cmd.Process.Kill()
+		return nil, err
+	}
+	_ = cmd.Process.Release() // from now on it is just a pid
+	if err := streams.attach(l.streams); err != nil {
+		p.Discard()
+		return nil, err
+	}
+	return p, nil
+}

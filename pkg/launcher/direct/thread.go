@@ -1,0 +1,126 @@
+package direct
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+)
+
+// thread clones: it is the one thread of the shim that visits other namespaces.
+// The kernel takes it for the parent of what it clones, so it lives as long as the
+// shim: runners end with their parent.
+//
+// Its bounding set is empty, and the children get their capabilities as
+// inheritable ones. So nothing they execute later could ever have any, and the
+// children need not say so themselves, which costs each a millisecond.
+type thread struct {
+	work chan func()
+
+	mu   sync.Mutex
+	home map[uintptr]*os.File // the shim's namespaces, by their CLONE_NEW… flag
+}
+
+// newThread starts the thread.
+func newThread() (*thread, error) {
+	t := &thread{work: make(chan func()), home: map[uintptr]*os.File{}}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for ever
+		err := t.prepare()
+		ready <- err
+		if err != nil {
+			return
+		}
+		for f := range t.work {
+			f()
+		}
+	}()
+	return t, <-ready
+}
+
+func (t *thread) prepare() error {
+	for name, flag := range visited {
+		f, err := os.Open("/proc/thread-self/ns/" + name)
+		if err != nil {
+			return err
+		}
+		t.home[flag] = f
+	}
+	return emptyBoundingSet()
+}
+
+// emptyBoundingSet is for this thread only. A root that executes a file has what is
+// inheritable then.
+func emptyBoundingSet() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	for i := range data {
+		data[i].Inheritable = data[i].Permitted
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+		return os.NewSyscallError("capset", errno)
+	}
+	for c := uintptr(0); ; c++ {
+		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); {
+		case errors.Is(err, unix.EINVAL): // the kernel's last capability was the one before
+			return nil
+		case err != nil:
+			return fmt.Errorf("reduce the bounding set: %w", err)
+		}
+	}
+}
+
+// start starts a command in namespaces that exist, by their CLONE_NEW… flags.
+func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[uintptr]*os.File) (<-chan reaper.Exit, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	type result struct {
+		exits <-chan reaper.Exit
+		err   error
+	}
+	results := make(chan result, 1)
+	t.work <- func() {
+		var r result
+		r.err = t.visit(namespaces, func() (err error) {
+			r.exits, err = children.StartCommand(cmd)
+			return err
+		})
+		results <- r
+	}
+	r := <-results
+	return r.exits, r.err
+}
+
+// errLost is the error of a thread that could not come home. It must not clone any
+// more, and not end.
+var errLost = errors.New("the shim's thread is lost in a container's namespace")
+
+// visit calls do in namespaces and comes back.
+func (t *thread) visit(namespaces map[uintptr]*os.File, do func() error) (err error) {
+	var entered []uintptr
+	defer func() {
+		for _, flag := range entered {
+			if e := unix.Setns(int(t.home[flag].Fd()), int(flag)); e != nil {
+				err = errors.Join(err, fmt.Errorf("%w: %w", errLost, e))
+			}
+		}
+	}()
+	for flag, ns := range namespaces {
+		if err := unix.Setns(int(ns.Fd()), int(flag)); err != nil {
+			return fmt.Errorf("enter the namespace %s: %w", ns.Name(), err)
+		}
+		entered = append(entered, flag)
+	}
+	return do()
+}
