@@ -1,11 +1,9 @@
 package artifact
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,13 +63,14 @@ func documented(t *testing.T, version int) string {
 // kubelet is a node with the CRI, driven by crictl.
 type kubelet struct {
 	*node
-	crictl string
+	crictl *testenv.Crictl
 	pods   int
 }
 
 func startCRI(t *testing.T, version string) *kubelet {
 	t.Helper()
-	k := &kubelet{node: start(t, version), crictl: filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "crictl")}
+	k := &kubelet{node: start(t, version)}
+	k.crictl = k.Crictl(t)
 	base, diff := files(t, "pause", guests.Build(t, "pause", testenv.Native))
 	pause := k.registry.tag("pause", k.registry.picture(t, picture{
 		v1.MediaTypeImageConfig, ociConfig(here(), v1.ImageConfig{Entrypoint: []string{"/pause"}}, diff), []layer{base},
@@ -97,26 +96,11 @@ func (k *kubelet) ready(t *testing.T) {
 	})
 }
 
-// try runs crictl.
-func (k *kubelet) try(args ...string) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(k.crictl, append([]string{"--config", "/dev/null", "--runtime-endpoint", "unix://" + k.Address(), "--timeout", "60s"}, args...)...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Env = []string{"HOME=" + k.Dir, "PATH=" + os.Getenv("PATH")}
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("crictl %s: %w: %s%s", strings.Join(args, " "), err, stdout.Bytes(),
-			strings.ReplaceAll(stderr.String(), `\"`, `"`)) // crictl quotes what containerd says
-	}
-	return strings.TrimSpace(stdout.String()), nil
-}
+func (k *kubelet) try(args ...string) (string, error) { return k.crictl.Try(args...) }
 
 func (k *kubelet) do(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := k.try(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return k.crictl.Do(t, args...)
 }
 
 // file writes JSON for crictl.

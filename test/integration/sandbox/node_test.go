@@ -1,13 +1,10 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,7 +40,7 @@ var guests testenv.Guests
 // node is a containerd with CRI, driven by crictl.
 type node struct {
 	*testenv.Containerd
-	crictl string
+	crictl *testenv.Crictl
 }
 
 type object map[string]any
@@ -51,7 +48,8 @@ type object map[string]any
 func startNode(t *testing.T, version string) *node {
 	t.Helper()
 	testenv.CoverDir(t, testenv.CNIDir)
-	n := &node{testenv.StartContainerd(t, version), filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "crictl")}
+	n := &node{Containerd: testenv.StartContainerd(t, version)}
+	n.crictl = n.Crictl(t)
 	n.Stop()
 	plugins := `bin_dirs = ["/usr/lib/cni"]`
 	if version == "2.1.4" {
@@ -88,25 +86,11 @@ func (n *node) load(t *testing.T, img testenv.Image) {
 	}
 }
 
-// try runs crictl.
-func (n *node) try(args ...string) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(n.crictl, append([]string{"--config", "/dev/null", "--runtime-endpoint", "unix://" + n.Address(), "--timeout", "60s"}, args...)...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Env = []string{"HOME=" + n.Dir, "PATH=" + os.Getenv("PATH")}
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("crictl %s: %w: %s%s", strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
-	}
-	return strings.TrimSpace(stdout.String()), nil
-}
+func (n *node) try(args ...string) (string, error) { return n.crictl.Try(args...) }
 
 func (n *node) do(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := n.try(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return n.crictl.Do(t, args...)
 }
 
 func file(t *testing.T, v any) string {

@@ -24,7 +24,7 @@ type Cluster struct {
 
 	dir     string
 	bin     string // directory of the Kubernetes binaries
-	crictl  string // the program
+	crictl  *Crictl
 	api     apiClient
 	daemons []*daemon // in the order of their starts
 }
@@ -54,12 +54,12 @@ func StartCluster(t testing.TB, images ...Image) *Cluster {
 	}
 	etcd := filepath.Join(Tool(t, "etcd", etcdVersion), "etcd")
 	k := &Cluster{bin: Tool(t, "kubernetes", kubernetesVersion)}
-	k.crictl = filepath.Join(Tool(t, "cri-tools", criToolsVersion), "crictl")
 	// These paths are constants in the kubelet and in CNI's library.
 	for _, dir := range []string{"/var/lib/kubelet", CNIDir, "/var/log"} {
 		CoverDir(t, dir)
 	}
 	k.Containerd = StartContainerd(t, Newest, withConfig(criConfig))
+	k.crictl = k.Containerd.Crictl(t)
 	k.dir = k.Containerd.file("k")
 	t.Logf("tools and containerd after %s", time.Since(begin).Round(time.Millisecond))
 	t.Cleanup(func() { k.cleanup(t) })
@@ -113,11 +113,7 @@ func (k *Cluster) Ctr(args ...string) *exec.Cmd {
 }
 
 // Crictl is crictl with arguments, not started yet.
-func (k *Cluster) Crictl(args ...string) *exec.Cmd {
-	cmd := exec.Command(k.crictl, append([]string{"--runtime-endpoint", "unix://" + k.Containerd.Address(), "--timeout", limit.String()}, args...)...)
-	cmd.Env = k.Containerd.environ()
-	return cmd
-}
+func (k *Cluster) Crictl(args ...string) *exec.Cmd { return k.crictl.Command(args...) }
 
 // prepareNode gives the kubelet what it expects of a machine, in the tests' own
 // mount, network and UTS namespaces.
