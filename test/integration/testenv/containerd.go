@@ -119,8 +119,16 @@ func (c *Containerd) Start(t testing.TB) {
 }
 
 func (c *Containerd) environ() []string {
-	return []string{"PATH=" + c.path, "HOME=" + c.Dir, "TMPDIR=" + c.Dir, "WAZERO_SHIM_CACHE_DIR=" + c.CacheDir()}
+	env := []string{"PATH=" + c.path, "HOME=" + c.Dir, "TMPDIR=" + c.Dir, "WAZERO_SHIM_CACHE_DIR=" + c.CacheDir()}
+	// All suites can be run with each launcher.
+	if launcher, ok := os.LookupEnv(launcherEnv); ok {
+		env = append(env, launcherEnv+"="+launcher)
+	}
+	return env
 }
+
+// launcherEnv is the shim's default for its option launcher.
+const launcherEnv = "WAZERO_SHIM_LAUNCHER"
 
 // Kill ends the daemon by SIGKILL. Containers live on.
 func (c *Containerd) Kill() { c.end(syscall.SIGKILL) }
