@@ -16,17 +16,18 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell/landlock"
 )
 
 // Lock binds all threads of the process. no_new_privs has to be set on them, and
 // signal handlers as they are to stay: they cannot be changed any more.
 //
 // The error wraps ENOSYS or EINVAL if the kernel is older than Linux 4.14 or has
-// no seccomp filters. A kernel without Landlock is no error: it would be a second
-// wall behind the first.
+// no seccomp filters. A kernel without Landlock is no error.
 func Lock() error {
 	settleRuntime()
-	if err := restrictFiles(); err != nil {
+	if err := landlock.Restrict(); err != nil {
 		return err
 	}
 	if err := Policy(os.Getpid()).Load(); err != nil {

@@ -60,7 +60,7 @@ func memory(p *seccomp.Policy) {
 		seccomp.Only(2, unix.PROT_READ|unix.PROT_WRITE),
 		seccomp.Bits(3, ^uint64(unix.MAP_FIXED|unix.MAP_NORESERVE), unix.MAP_PRIVATE|unix.MAP_ANONYMOUS))
 	p.Allow(unix.SYS_MUNMAP)
-	for _, advice := range []uint32{unix.MADV_DONTNEED, unix.MADV_FREE, unix.MADV_HUGEPAGE, unix.MADV_NOHUGEPAGE, unix.MADV_COLLAPSE} {
+	for _, advice := range []uint32{unix.MADV_DONTNEED, unix.MADV_HUGEPAGE, unix.MADV_NOHUGEPAGE} {
 		p.Allow(unix.SYS_MADVISE, seccomp.Equal32(2, advice))
 	}
 	// To give names to mappings is what kernels are not built for by default.

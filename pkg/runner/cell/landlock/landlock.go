@@ -1,4 +1,8 @@
-package cell
+// Package landlock denies a process what no guest does with files and sockets, by
+// means of the kernel's Landlock. It is a second wall behind the filter of system
+// calls, which holds for the ways to a file or a socket that are known: Landlock
+// holds for all of them.
+package landlock
 
 import (
 	"errors"
@@ -11,22 +15,23 @@ import (
 
 // Versions of Landlock's interface that brought something (landlock(7)).
 const (
-	landlockRefer  = 2
-	landlockTCP    = 4
-	landlockDevice = 5
-	landlockScopes = 6
+	withRefer  = 2
+	withTCP    = 4
+	withDevice = 5
+	withScopes = 6
 )
 
-// landlockThreads is the correction without which a thread cannot send signals to
+// signalsOfThreads is the correction without which a thread cannot send signals to
 // the other threads of its process, each of which has a domain of its own. The Go
 // runtime does that all the time.
-const landlockThreads = 1 << 1
+const signalsOfThreads = 1 << 1
 
-// restrictFiles is a second wall, where the kernel has one: it holds for whatever
-// way leads to a file or a socket, while the filter of system calls holds for the
-// ways that are known.
-func restrictFiles() error {
-	rules, err := landlockRules()
+// Restrict binds all threads, for ever: no file can be executed, no device made or
+// controlled, no TCP port bound or connected to, no process outside be signalled or
+// met at an abstract socket. What the kernel does not know is left out without a
+// word. no_new_privs has to be set.
+func Restrict() error {
+	rules, err := denied()
 	if err != nil || rules == (unix.LandlockRulesetAttr{}) {
 		return err
 	}
@@ -45,35 +50,35 @@ func restrictFiles() error {
 	return nil
 }
 
-// landlockRules returns what is denied, as far as this kernel can, or nothing.
-func landlockRules() (rules unix.LandlockRulesetAttr, err error) {
-	version, err := landlockQuery(unix.LANDLOCK_CREATE_RULESET_VERSION)
+// denied is what this kernel can deny.
+func denied() (rules unix.LandlockRulesetAttr, err error) {
+	version, err := query(unix.LANDLOCK_CREATE_RULESET_VERSION)
 	// Before this version, no file could be moved to another directory.
-	if err != nil || version < landlockRefer {
+	if err != nil || version < withRefer {
 		return rules, err
 	}
 	// Moving is denied whatever a ruleset says, unless it says otherwise.
 	rules.Access_fs = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK |
 		unix.LANDLOCK_ACCESS_FS_REFER
-	if version >= landlockTCP {
+	if version >= withTCP {
 		rules.Access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
-	if version >= landlockDevice {
+	if version >= withDevice {
 		rules.Access_fs |= unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	}
-	if version < landlockScopes {
+	if version < withScopes {
 		return rules, nil
 	}
 	rules.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	// Kernels that cannot tell have not been corrected.
-	if corrected, err := landlockQuery(unix.LANDLOCK_CREATE_RULESET_ERRATA); err == nil && corrected&landlockThreads != 0 {
+	if corrected, err := query(unix.LANDLOCK_CREATE_RULESET_ERRATA); err == nil && corrected&signalsOfThreads != 0 {
 		rules.Scoped |= unix.LANDLOCK_SCOPE_SIGNAL
 	}
 	return rules, nil
 }
 
-// landlockQuery returns 0 if the kernel has no Landlock.
-func landlockQuery(what uintptr) (int, error) {
+// query returns 0 if the kernel has no Landlock.
+func query(what uintptr) (int, error) {
 	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, what)
 	switch {
 	case errno == 0:
