@@ -28,6 +28,12 @@ var architectures = map[string]uint32{
 	"riscv64": unix.AUDIT_ARCH_RISCV64,
 }
 
+// Supported tells whether policies can be loaded on this architecture.
+func Supported() bool {
+	_, ok := architectures[runtime.GOARCH]
+	return ok
+}
+
 // assemble makes a program of classic BPF.
 func (p *Policy) assemble() ([]unix.SockFilter, error) {
 	arch, ok := architectures[runtime.GOARCH]

@@ -18,17 +18,23 @@ import (
 	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell/landlock"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 )
 
 // Lock binds all threads of the process. no_new_privs has to be set on them, and
 // signal handlers as they are to stay: they cannot be changed any more.
 //
 // The error wraps ENOSYS or EINVAL if the kernel is older than Linux 4.14 or has
-// no seccomp filters. A kernel without Landlock is no error.
+// no seccomp filters. A kernel without Landlock is no error, and neither is an
+// architecture without filters here (see seccomp.Supported): the interpreter runs
+// guests there.
 func Lock() error {
 	settleRuntime()
 	if err := landlock.Restrict(); err != nil {
 		return err
+	}
+	if !seccomp.Supported() {
+		return nil
 	}
 	if err := Policy(os.Getpid()).Load(); err != nil {
 		return fmt.Errorf("lock the runner in: %w", err)

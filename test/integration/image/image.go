@@ -31,14 +31,22 @@ type Image struct {
 	Config v1.ImageConfig
 }
 
-// File is a regular file, a symlink if Link is set, or a directory.
+// File is a regular file, a symlink if Link is set, a directory, or a device.
 type File struct {
 	Data []byte
 	Mode int64 // permissions; 0755 when zero
 	Link string
 	Dir  bool
+	// Device is a node.
+	Device *Device
 	// Size, if greater than len(Data), pads the file with zeros (bytes).
 	Size int64
+}
+
+// Device is a block device, or a character device if Char is set, by its numbers.
+type Device struct {
+	Char         bool
+	Major, Minor int64
 }
 
 // OSArch is the image's platform, with the default filled in.
@@ -146,6 +154,12 @@ func (f File) write(w *tar.Writer, name string) error {
 		return w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: f.Link, Mode: 0o777})
 	case f.Dir:
 		return w.WriteHeader(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: mode})
+	case f.Device != nil:
+		kind := byte(tar.TypeBlock)
+		if f.Device.Char {
+			kind = tar.TypeChar
+		}
+		return w.WriteHeader(&tar.Header{Name: name, Typeflag: kind, Devmajor: f.Device.Major, Devminor: f.Device.Minor, Mode: mode})
 	}
 	size := max(f.Size, int64(len(f.Data)))
 	if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: mode, Size: size}); err != nil {
