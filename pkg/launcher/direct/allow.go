@@ -123,22 +123,23 @@ func child(at, key string) string {
 	return at + "." + key
 }
 
+// unseen are namespaces of which a new one makes no difference to a guest: it has
+// no way to see a cgroup, and without linux.timeOffsets time is that of the host.
+var unseen = map[specs.LinuxNamespaceType]bool{specs.CgroupNamespace: true, specs.TimeNamespace: true}
+
 func checkNamespaces(spec *specs.Spec) string {
 	seen := map[specs.LinuxNamespaceType]bool{}
 	for _, ns := range spec.Linux.Namespaces {
+		_, cloned := flags[ns.Type]
 		why := ""
-		switch _, cloned := flags[ns.Type]; {
+		switch {
 		case seen[ns.Type]:
 			why = " twice"
-		case cloned, ns.Path == "" && (ns.Type == specs.MountNamespace || ns.Type == specs.CgroupNamespace):
-		case ns.Path == "":
-		default:
+		case cloned:
+		case ns.Type != specs.MountNamespace && !unseen[ns.Type]:
+			why = " of its own"
+		case ns.Path != "":
 			why = " by path"
-		}
-		if why == "" && ns.Type != specs.MountNamespace && ns.Type != specs.CgroupNamespace {
-			if _, ok := flags[ns.Type]; !ok {
-				why = " of its own"
-			}
 		}
 		if why != "" {
 			return fmt.Sprintf("linux.namespaces: %s%s", ns.Type, why)

@@ -14,8 +14,8 @@ var visited = map[string]uintptr{
 	"net": unix.CLONE_NEWNET, "ipc": unix.CLONE_NEWIPC, "uts": unix.CLONE_NEWUTS, "pid": unix.CLONE_NEWPID,
 }
 
-// flags of the namespaces of a spec. That of mounts is always the container's own;
-// that of cgroups makes no difference to somebody who cannot see any.
+// flags of the namespaces of a spec that may be joined. That of mounts is always the
+// container's own; see also unseen.
 var flags = map[specs.LinuxNamespaceType]uintptr{
 	specs.NetworkNamespace: unix.CLONE_NEWNET,
 	specs.IPCNamespace:     unix.CLONE_NEWIPC,
