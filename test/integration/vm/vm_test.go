@@ -15,6 +15,8 @@ import (
 type outcome struct {
 	output string
 	end    *vm.End
+
+	first, last time.Time // of this machine
 }
 
 // boot runs shell scripts in a machine, each as a job with its own text as name.
@@ -22,6 +24,9 @@ func boot(t *testing.T, limit time.Duration, scripts ...string) (map[string]outc
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to download packages and to share all files")
+	}
+	if !vm.Supported {
+		t.Skip("there is no virtual machine for this architecture")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -33,6 +38,10 @@ func boot(t *testing.T, limit time.Duration, scripts ...string) (map[string]outc
 	heard := make(map[string]outcome)
 	err := m.Run(ctx, jobs, func(m vm.Message) {
 		o := heard[m.Job]
+		if o.first.IsZero() {
+			o.first = time.Now()
+		}
+		o.last = time.Now()
 		o.output += string(m.Output)
 		o.end = m.Ended
 		heard[m.Job] = o
@@ -69,6 +78,22 @@ func TestJobsOutputAndEnd(t *testing.T) {
 	}
 	if now, err := os.ReadFile("/etc/hostname"); err != nil || string(now) != string(host) {
 		t.Errorf("the host's file is %q (%v)", now, err)
+	}
+}
+
+// TestSecondsAreNotShort: limits of tests would be over too early. They may be long
+// here, where there is something else to do.
+func TestSecondsAreNotShort(t *testing.T) {
+	const script = "echo begin; sleep 10; cat /sys/devices/system/clocksource/clocksource0/current_clocksource"
+	heard, err := boot(t, 10*time.Minute, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := heard[script]
+	took := o.last.Sub(o.first)
+	t.Logf("ten seconds took %s: %s", took, o.output)
+	if took < 9500*time.Millisecond || o.output != "begin\nhpet\n" {
+		t.Errorf("ten seconds took %s: %s", took, o.output)
 	}
 }
 
