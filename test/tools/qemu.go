@@ -17,7 +17,7 @@ import (
 //	systemd/    systemd with D-Bus, to be laid over another root
 func machine(ctx context.Context, j job) error {
 	if runtime.GOARCH != "amd64" {
-		return fmt.Errorf("there is a recipe for amd64 only, not for %s", runtime.GOARCH)
+		return fmt.Errorf("there is a recipe for amd64 only, not for %s: %w", runtime.GOARCH, errors.ErrUnsupported)
 	}
 	d := debs{work: j.work}
 	if err := d.update(ctx); err != nil {

@@ -23,8 +23,8 @@ func TestContainers(t *testing.T) {
 			{pkg: "pkg/cgroup"},
 			{pkg: "pkg/cgroup/cgroupfs"},
 			{pkg: "pkg/launcher/pod"},
-			// Without what compiles CPython: minutes.
-			{pkg: "pkg/codecache/compile", skip: "^TestPublishedProgram"},
+			// Without what takes minutes there.
+			{pkg: "pkg/codecache/compile", skip: "^(TestPublishedProgramCompilesInTheCage|TestPsShowsTheModule|TestModuleThatNeedsTooMuchNamesTheLimit)$"},
 			{pkg: "test/integration/shim", run: "^(TestFiguresOfAGuest|TestUpdate|TestOOMComesBeforeExit|TestMember|TestPod|TestHolder|TestThreeMembers|TestStopEndsTheMembers|TestDeleteAfterTheDeathOfTheShim)"},
 			{pkg: "test/integration/containerd", run: "^TestEveryContainerd$/^2.4.2$"},
 		}

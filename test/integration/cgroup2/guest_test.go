@@ -49,6 +49,9 @@ type machine struct {
 // run boots the machine and runs the suites, each as a subtest.
 func (m machine) run(t *testing.T) {
 	t.Helper()
+	if !vm.Supported {
+		t.Skip("there is no virtual machine for this architecture")
+	}
 	dir, err := os.MkdirTemp("", "cgroup2-")
 	if err != nil {
 		t.Fatal(err)
