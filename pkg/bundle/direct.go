@@ -1,5 +1,11 @@
 package bundle
 
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
 const directVersion = 1
 
 // Direct is what there is to clean up of a container that was made without runc.
@@ -24,4 +30,13 @@ func (d Dir) ReadDirect() (Direct, error) {
 		return Direct{}, err
 	}
 	return c, nil
+}
+
+// RemoveDirect removes the record, when there is nothing left to clean up. It may
+// be called again.
+func (d Dir) RemoveDirect() error {
+	if err := os.Remove(d.Path(directFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

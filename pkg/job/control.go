@@ -21,8 +21,8 @@ type Conn interface {
 // Control is either end of the control socket.
 //
 // The shim orders: Enter if the job has a room, then Code or NoCode, then Go; all
-// may be sent before the runner asks, or is even executed. The runner reports:
-// Entered when the room is made, Ready or Failed once it
+// may be sent before the runner asks, or is even executed. Only Proceed, before
+// Code, is an answer, to Prepared. The runner reports: Entered when the room is made, Ready or Failed once it
 // knows, or Stale, which the shim answers with Code or NoCode once more. Later
 // the runner may report OutOfMemory. The end of the socket tells either side that
 // the other one is gone.
@@ -40,6 +40,9 @@ func NewControl(conn Conn) *Control {
 type ReportKind string
 
 const (
+	// Prepared: everything is mounted, and the host is still there, for hooks that
+	// want to see both. Only for a room that has hooks.
+	Prepared ReportKind = "prepared"
 	// Entered: the room is made, and nothing but what is in it can be reached any
 	// more. Message is what could not be had and is no reason to give up, or empty.
 	Entered ReportKind = "entered"
@@ -129,7 +132,7 @@ func (c *Control) ReadReport() (Report, error) {
 // check refuses what Report never sends.
 func (r *Report) check() error {
 	switch r.Kind {
-	case Entered, Ready, Stale, Failed, OutOfMemory:
+	case Prepared, Entered, Ready, Stale, Failed, OutOfMemory:
 	default:
 		return fmt.Errorf("%w: an unknown report", ErrNonsense)
 	}

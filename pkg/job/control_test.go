@@ -45,7 +45,7 @@ func TestReportsArriveInOrder(t *testing.T) {
 	t.Parallel()
 	shim, runner, end := pair(t)
 	sent := []Report{
-		{Kind: Entered, Message: "a warning"},
+		{Kind: Prepared}, {Kind: Entered, Message: "a warning"},
 		{Kind: Stale, Message: "it is another module's"}, {Kind: Ready, Code: CodeShared, Load: 1.25},
 		{Kind: OutOfMemory}, {Kind: Failed, Message: `"/app.wasm": <ünï> & more`},
 	}
@@ -132,7 +132,7 @@ func FuzzReadReport(f *testing.F) {
 				return
 			}
 			switch r.Kind {
-			case Entered, Ready, Stale, Failed, OutOfMemory:
+			case Prepared, Entered, Ready, Stale, Failed, OutOfMemory:
 			default:
 				t.Fatalf("kind %q", r.Kind)
 			}

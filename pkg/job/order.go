@@ -18,6 +18,8 @@ const (
 	// namespaces and its cgroup now. It comes first, and only for a job with a
 	// room. A handle of the root comes with it if the room is to be joined.
 	Enter Order = "enter"
+	// Proceed: go on with the room after Prepared; the hooks have ended.
+	Proceed Order = "resume"
 	// Code: use the machine code in the cache entry whose descriptor comes with
 	// the order.
 	Code Order = "code"
@@ -122,7 +124,7 @@ func (o Order) takes(files int) bool {
 		return files == 1
 	case Enter, NoCode:
 		return files <= 1
-	case Go:
+	case Proceed, Go:
 		return files == 0
 	default:
 		return false

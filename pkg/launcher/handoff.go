@@ -36,10 +36,10 @@ type Handoff struct {
 	outOfMemory atomic.Bool
 }
 
-// maxAnswers is how often a runner answers at most: that it is in its room, that
-// the code is stale, that its replacement is, and what it made of the module by
+// maxAnswers is how often a runner answers at most: that its room is prepared, that
+// it is in it, that the code is stale, that its replacement is, and what it made of the module by
 // itself.
-const maxAnswers = 4
+const maxAnswers = 5
 
 // NewHandoff prepares the files for a Wasm plan. The plan's module stays the
 // caller's.
@@ -135,16 +135,31 @@ func (h *Handoff) Inherited() {
 // code may be provided.
 func (h *Handoff) Enter(root *os.File) error { return h.control.Send(job.Enter, root) }
 
+// Prepared waits until the runner has mounted everything, for a room with hooks,
+// and Proceed lets it go on. Both come between Enter and Provide.
+func (h *Handoff) Prepared(ctx context.Context) error {
+	_, err := h.expect(ctx, job.Prepared)
+	return err
+}
+
+// Proceed: see Prepared.
+func (h *Handoff) Proceed() error { return h.control.Send(job.Proceed, nil) }
+
 // Entered waits until the runner is in its room, and returns what it warns of.
 func (h *Handoff) Entered(ctx context.Context) (warning string, err error) {
+	return h.expect(ctx, job.Entered)
+}
+
+// expect waits for a report about the room.
+func (h *Handoff) expect(ctx context.Context, kind job.ReportKind) (message string, err error) {
 	r, err := h.answer(ctx)
 	switch {
 	case err != nil:
 		return "", err
 	case r.Kind == job.Failed:
 		return "", errors.New(r.Message)
-	case r.Kind != job.Entered:
-		return "", fmt.Errorf("%w: %q before it is in its room", job.ErrNonsense, r.Kind)
+	case r.Kind != kind:
+		return "", fmt.Errorf("%w: %q where %q is due", job.ErrNonsense, r.Kind, kind)
 	}
 	return r.Message, nil
 }
@@ -184,8 +199,8 @@ func (h *Handoff) Run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", r.Message, errdefs.ErrInvalidArgument)
 		case r.Kind == job.OutOfMemory:
 			return errors.New("not enough memory to load the module: raise the container's memory limit")
-		case r.Kind == job.Entered:
-			return fmt.Errorf("%w: that it is in its room, again", job.ErrNonsense)
+		case r.Kind != job.Stale:
+			return fmt.Errorf("%w: %q about a module", job.ErrNonsense, r.Kind)
 		}
 		if err := h.replace(ctx, r.Message); err != nil {
 			return err

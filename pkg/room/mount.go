@@ -43,7 +43,7 @@ type builder struct {
 
 // build makes the root of the room the root of the process, with nothing left of
 // the host's.
-func (r *Room) build() error {
+func (r *Room) build(prepared func() error) error {
 	// Nothing that is mounted here is seen outside; what the host mounts still
 	// arrives, for mounts that want it.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
@@ -67,7 +67,11 @@ func (r *Room) build() error {
 			return fmt.Errorf("mount %s: %w", r.Mounts[i].Target, err)
 		}
 	}
-	for _, step := range []func() error{b.fillDev, b.hide, b.makeCwd, b.close} {
+	steps := []func() error{b.fillDev, b.hide, b.makeCwd}
+	if r.Hooks {
+		steps = append(steps, prepared)
+	}
+	for _, step := range append(steps, b.close) {
 		if err := step(); err != nil {
 			return err
 		}

@@ -28,6 +28,10 @@ type Room struct {
 	Masked        []string `json:"masked,omitempty"`
 	ReadOnlyPaths []string `json:"readOnlyPaths,omitempty"`
 
+	// Hooks tells to wait, when everything is mounted, until those of the host have
+	// run.
+	Hooks bool `json:"hooks,omitempty"`
+
 	// Hostname and Domainname are for the UTS namespace; empty is to leave it.
 	Hostname   string `json:"hostname,omitempty"`
 	Domainname string `json:"domainname,omitempty"`
@@ -66,11 +70,11 @@ type Limit struct {
 // Enter makes the room and goes in, with all threads of the process, which must
 // be in its namespaces and its cgroup. root is for a room to join. keep are
 // capabilities that the user has, whoever it is; what else is left of privileges
-// is for the caller to drop, next.
+// is for the caller to drop, next. prepared is called for a room with hooks.
 //
 // What the kernel forbids for want of CAP_SYS_RESOURCE, and nobody would give up
 // a container for, is a warning.
-func (r *Room) Enter(root *os.File, keep []string) (warnings []string, err error) {
+func (r *Room) Enter(root *os.File, keep []string, prepared func() error) (warnings []string, err error) {
 	warning := func(err error) error {
 		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 			warnings = append(warnings, err.Error())
@@ -81,7 +85,7 @@ func (r *Room) Enter(root *os.File, keep []string) (warnings []string, err error
 	if err := warning(r.setOOMScore()); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{r.setNames, r.setSysctls, r.startLoopback, func() error { return r.enterRoot(root) }} {
+	for _, step := range []func() error{r.setNames, r.setSysctls, r.startLoopback, func() error { return r.enterRoot(root, prepared) }} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -94,14 +98,14 @@ func (r *Room) Enter(root *os.File, keep []string) (warnings []string, err error
 	return warnings, r.become(keep)
 }
 
-func (r *Room) enterRoot(root *os.File) error {
+func (r *Room) enterRoot(root *os.File, prepared func() error) error {
 	if r.Join {
 		if root == nil {
 			return errors.New("there is no root to join")
 		}
 		return join(root)
 	}
-	return r.build()
+	return r.build(prepared)
 }
 
 func (r *Room) setOOMScore() error {

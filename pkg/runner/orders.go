@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -30,6 +29,21 @@ func (o *orders) waitEnter() (*os.File, error) {
 	return file, err
 }
 
+// waitProceed tells the shim that everything is mounted, and waits for its hooks.
+func (o *orders) waitProceed() error {
+	if err := o.Report(job.Report{Kind: job.Prepared}); err != nil {
+		return err
+	}
+	order, file, err := o.Receive()
+	if file != nil {
+		file.Close()
+	}
+	if err == nil && order != job.Proceed {
+		return fmt.Errorf("the shim sent %q to a runner that waits for hooks", order)
+	}
+	return err
+}
+
 // next waits for the next order about code. The file is the caller's.
 func (o *orders) next() (job.Order, *os.File, error) {
 	for {
@@ -37,11 +51,11 @@ func (o *orders) next() (job.Order, *os.File, error) {
 		switch {
 		case err != nil:
 			return "", nil, err
-		case order == job.Enter:
+		case order == job.Enter, order == job.Proceed:
 			if file != nil {
 				file.Close()
 			}
-			return "", nil, errors.New("the shim sent a runner into a room that it does not know")
+			return "", nil, fmt.Errorf("the shim sent %q to a runner that has no use for it", order)
 		case order != job.Go:
 			return order, file, nil
 		}

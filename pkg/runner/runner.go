@@ -119,7 +119,7 @@ func enter(j *job.Job, control *orders) error {
 	if err != nil {
 		return err
 	}
-	warnings, err := j.Room.Enter(root, j.KeepCapabilities)
+	warnings, err := j.Room.Enter(root, j.KeepCapabilities, control.waitProceed)
 	if root != nil {
 		root.Close()
 	}

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
+	"sync"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
 // directContainer implements launcher.Container.
@@ -23,11 +27,20 @@ type directContainer struct {
 	spec   *specs.Spec
 	cgroup *container.Cgroup
 	init   *launcher.Process
+	hooks  *hooks
+	log    *log.Entry
+
+	deleted sync.Once // to run the last hooks
 }
 
 func (c *directContainer) Init() *launcher.Process { return c.init }
 
-func (c *directContainer) Start(ctx context.Context) error { return c.init.Handoff.Run(ctx) }
+func (c *directContainer) Start(ctx context.Context) error {
+	if err := c.init.Handoff.Run(ctx); err != nil {
+		return err
+	}
+	return c.hooks.run(ctx, "poststart", c.hooks.poststart(), specs.StateRunning, c.init.Pid)
+}
 
 // Exec starts a runner in the room of the container.
 func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*launcher.Process, error) {
@@ -76,15 +89,23 @@ func (c *directContainer) Update(_ context.Context, resources *specs.LinuxResour
 
 func (c *directContainer) KillAll(context.Context) error { return c.cgroup.Kill() }
 
-func (c *directContainer) Delete(context.Context) error {
+func (c *directContainer) Delete(ctx context.Context) error {
 	_ = c.init.Signal(unix.SIGKILL) // mostly it has ended
-	return c.cgroup.Remove()
+	if err := c.cgroup.Remove(); err != nil {
+		return err
+	}
+	c.deleted.Do(func() {
+		if err := c.hooks.run(ctx, "poststop", c.hooks.poststop(), specs.StateStopped, 0); err != nil {
+			c.log.WithError(err).Warn("the container is deleted all the same")
+		}
+	})
+	return c.hooks.dir.RemoveDirect()
 }
 
 // Cleanup kills and removes what is left of the container whose bundle is dir, for
 // the delete helper. It is idempotent and succeeds if there is nothing, or if
 // another launcher made the container. Namespaces and mounts end with processes.
-func Cleanup(_ context.Context, dir bundle.Dir, _ string) error {
+func Cleanup(ctx context.Context, dir bundle.Dir, id string) error {
 	d, err := dir.ReadDirect()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -96,7 +117,27 @@ func Cleanup(_ context.Context, dir bundle.Dir, _ string) error {
 	if err != nil {
 		return err
 	}
-	return cg.Remove()
+	if err := cg.Remove(); err != nil {
+		return err
+	}
+	if config, err := oci.ReadSpec(dir.Path("config.json")); err == nil { // Create has read it
+		h := &hooks{start: startHere, id: id, dir: dir, spec: config.Spec}
+		_ = h.run(ctx, "poststop", h.poststop(), specs.StateStopped, 0) // nobody to tell
+	}
+	return dir.RemoveDirect()
+}
+
+// startHere starts a program in a process without a reaper.
+func startHere(cmd *exec.Cmd) (<-chan reaper.Exit, error) {
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	exits := make(chan reaper.Exit, 1)
+	go func() {
+		_ = cmd.Wait()
+		exits <- reaper.Exit{Pid: cmd.Process.Pid, Status: uint32(cmd.ProcessState.ExitCode())}
+	}()
+	return exits, nil
 }
 
 func cpuOf(spec *specs.Spec) *specs.LinuxCPU {

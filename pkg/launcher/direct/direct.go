@@ -109,7 +109,10 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 	if err != nil {
 		return nil, "", err
 	}
-	c := &directContainer{cloner: l.cloner, spec: spec, cgroup: cg}
+	c := &directContainer{
+		cloner: l.cloner, spec: spec, cgroup: cg, log: l.log.WithField("id", r.ID),
+		hooks: &hooks{start: l.cloner.children.StartCommand, id: r.ID, dir: r.Bundle, spec: spec},
+	}
 	defer func() {
 		if retErr != nil {
 			retErr = errors.Join(retErr, cg.Remove())
@@ -148,18 +151,40 @@ func (c *directContainer) launch(ctx context.Context, l launch) (_ *launcher.Pro
 	if err := handoff.Enter(l.root); err != nil && !errors.Is(err, syscall.EPIPE) { // it may have said why it is gone
 		return nil, "", err
 	}
+	if l.room.Hooks {
+		if err := c.runCreating(ctx, p, handoff); err != nil {
+			return nil, "", explain(err)
+		}
+	}
 	provided := handoff.ProvideMeanwhile(ctx, l.code)
 	entering, cancel := context.WithTimeout(ctx, enterTimeout)
 	defer cancel()
 	warning, err = handoff.Entered(entering)
 	provideErr := provided(err != nil)
-	if launcher.IsRunnerGone(err) {
-		err = errors.New("the runner ended before it had made its room: the memory limit or the limit of processes may be too low")
-	}
 	if err != nil {
-		return nil, "", err
+		return nil, "", explain(err)
 	}
 	return p, warning, provideErr
+}
+
+// runCreating runs hooks when the container has everything but its root.
+func (c *directContainer) runCreating(ctx context.Context, p *launcher.Process, handoff *launcher.Handoff) error {
+	preparing, cancel := context.WithTimeout(ctx, enterTimeout)
+	defer cancel()
+	if err := handoff.Prepared(preparing); err != nil {
+		return err
+	}
+	if err := c.hooks.run(ctx, "prestart or createRuntime", c.hooks.creating(), specs.StateCreating, p.Pid); err != nil {
+		return err
+	}
+	return handoff.Proceed()
+}
+
+func explain(err error) error {
+	if launcher.IsRunnerGone(err) {
+		return errors.New("the runner ended before it had made its room: the memory limit or the limit of processes may be too low")
+	}
+	return err
 }
 
 // enterTimeout bounds what takes milliseconds: the sources of mounts may be on

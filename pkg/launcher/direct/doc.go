@@ -10,6 +10,7 @@
 //	thread.go      the thread that clones
 //	namespaces.go  which namespaces are new, and which are joined
 //	container.go   a container that exists
+//	hooks.go       programs of the host that want to know
 //	terminal.go    pseudo terminals
 //
 // Nothing is ever ignored: a configuration with a field, or a value, that is not
