@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -76,7 +76,12 @@ test-deploy: build ## deploy/: configurations with the containerds they are for,
 test-cri: build ## critest, the conformance suite for runtimes of Kubernetes, on our handlers and on runc
 	$(call suite,cri,cd test/integration && $(GO) test -count=1 -v -timeout 30m ./critest)
 
-bench: build ## start times of runners and memory of idle guests, for what the machine is worth now
+bench: bench-runtimes bench-startup ## both of these, on a quiet machine
+
+bench-runtimes: build ## runtimes side by side on one containerd: ten minutes, or one with BENCH=-quick; BENCH='-docs ../../docs' writes docs/benchmarks.md
+	$(call suite,bench-runtimes,cd bench/runtimes && $(GO) run . $(BENCH))
+
+bench-startup: build ## start times of runners and memory of idle guests, for what the machine is worth now
 	CGO_ENABLED=0 $(GO) run ./bench/startup -runner bin/$(NAME)
 
 figures: build ## time to the first output, and memory

@@ -15,7 +15,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 )
@@ -77,31 +76,9 @@ func (d *demo) run() (retErr error) {
 }
 
 // start starts containerd and waits until it answers.
-func (d *demo) start() error {
-	config := filepath.Join(d.dir, "config.toml")
-	if err := os.WriteFile(config, []byte(isolated.ContainerdConfig(d.dir)), 0o600); err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(d.dir, "log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	d.daemon = exec.Command(filepath.Join(d.containerd, "containerd"), "--config", config)
-	d.daemon.Env = d.environ()
-	d.daemon.Stdout, d.daemon.Stderr = log, log
-	if err := d.daemon.Start(); err != nil {
-		return fmt.Errorf("start containerd: %w", err)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		out, err := d.ctr("version").CombinedOutput()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("containerd does not answer: %w: %s", err, out)
-		}
-	}
+func (d *demo) start() (err error) {
+	d.daemon, err = isolated.StartContainerd(d.containerd, d.dir, isolated.ContainerdConfig(d.dir), d.environ())
+	return err
 }
 
 func (d *demo) environ() []string {
@@ -124,7 +101,7 @@ func (d *demo) ctr(args ...string) *exec.Cmd {
 // cleanup ends containerd and removes what is outside of the namespaces: files
 // and cgroups. After a success no cgroup of a container may be left.
 func (d *demo) cleanup(failed bool) error {
-	if d.daemon != nil && d.daemon.Process != nil {
+	if d.daemon != nil {
 		_ = d.daemon.Process.Signal(syscall.SIGTERM)
 		_ = d.daemon.Wait()
 	}

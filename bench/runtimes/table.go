@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// table is for people: as text, and as Markdown. The first column is text, the
+// others are figures.
+type table struct {
+	title  string
+	header []string
+	rows   [][]string
+	note   string // below it; may be empty
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) text(w io.Writer) {
+	fmt.Fprintf(w, "\n%s\n\n", t.title)
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{t.header}, t.rows...) {
+		fmt.Fprintf(tab, "%s\n", strings.Join(row, "\t"))
+	}
+	tab.Flush()
+	if t.note != "" {
+		fmt.Fprintf(w, "%s\n", t.note)
+	}
+}
+
+func (t *table) markdown(w io.Writer) {
+	fmt.Fprintf(w, "| %s |\n|---|%s\n", strings.Join(t.header, " | "), strings.Repeat("--:|", len(t.header)-1))
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+	}
+	if t.note != "" {
+		fmt.Fprintf(w, "\n%s\n", t.note)
+	}
+}
+
+const none = "–"
+
+// each calls f for each variant of a program that some part has measured.
+func (r *Result) each(f func(p Program, v Variant)) {
+	for _, p := range r.Programs {
+		for _, v := range r.Variants {
+			f(p, v)
+		}
+	}
+}
+
+// print shows everything.
+func (r *Result) print(w io.Writer) {
+	for _, m := range r.Missing {
+		fmt.Fprintf(w, "\nnot measured: %s: %s\n", m.Name, m.Why)
+	}
+	for _, t := range []*table{r.timesTable("warm", r.Warm), r.timesTable("cold", r.Cold), r.rateTable(), r.memoryTable(), r.targetTable()} {
+		if len(t.rows) > 0 {
+			t.text(w)
+		}
+	}
+}
+
+func (r *Result) timesTable(how string, all []Times) *table {
+	t := &table{
+		title:  "Milliseconds, " + how + ", median (90th percentile)",
+		header: []string{"program, runtime", "create", "start", "first output", "exit", "÷ runc", "− floor", "delete", "− floor"},
+	}
+	r.each(func(p Program, v Variant) {
+		x := timesOf(all, v.Name, p.Name)
+		if x == nil {
+			return
+		}
+		ratio, more, deleteMore := none, none, none
+		if base := timesOf(all, runcName, p.Name); base != nil {
+			ratio = fmt.Sprintf("%.2f", x.Exit.P50/base.Exit.P50)
+		}
+		if base := timesOf(all, floorName, p.Name); base != nil {
+			more = fmt.Sprintf("%+.1f", x.Exit.P50-base.Exit.P50)
+			deleteMore = fmt.Sprintf("%+.1f", x.Delete.P50-base.Delete.P50)
+		}
+		t.add(p.Name+", "+v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), ratio, more, x.Delete.String(), deleteMore)
+	})
+	return t
+}
+
+// String implements fmt.Stringer.
+func (p Percentiles) String() string { return fmt.Sprintf("%.1f (%.1f)", p.P50, p.P90) }
+
+func (r *Result) rateTable() *table {
+	t := &table{title: "Containers per second, from nothing to nothing", header: []string{"program, runtime"}}
+	var widths []int
+	for _, x := range r.Rates {
+		if find(widths, func(w int) bool { return w == x.Parallel }) == nil {
+			widths = append(widths, x.Parallel)
+			t.header = append(t.header, fmt.Sprintf("%d at once", x.Parallel), "× runc", "× floor")
+		}
+	}
+	r.each(func(p Program, v Variant) {
+		row := []string{p.Name + ", " + v.Name}
+		if len(widths) == 0 {
+			return
+		}
+		for _, w := range widths {
+			x := r.rate(v.Name, p.Name, w)
+			if x == nil {
+				return
+			}
+			row = append(row, fmt.Sprintf("%.1f", x.PerSecond))
+			for _, base := range []string{runcName, floorName} {
+				ratio := none
+				if b := r.rate(base, p.Name, w); b != nil {
+					ratio = fmt.Sprintf("%.2f", x.PerSecond/b.PerSecond)
+				}
+				row = append(row, ratio)
+			}
+		}
+		t.add(row...)
+	})
+	return t
+}
+
+const megabyte = 1e6
+
+func (r *Result) memoryTable() *table {
+	t := &table{
+		title:  "Megabytes per idle container: PSS of shim + container (charged to the container's cgroup)",
+		header: []string{"program, runtime"},
+	}
+	var counts []int
+	for _, m := range r.Memory {
+		if find(counts, func(c int) bool { return c == m.Containers }) == nil {
+			counts = append(counts, m.Containers)
+			t.header = append(t.header, fmt.Sprintf("%d", m.Containers))
+		}
+	}
+	r.each(func(p Program, v Variant) {
+		row, seen := []string{p.Name + ", " + v.Name}, false
+		for _, c := range counts {
+			cell := none
+			if m := r.memory(v.Name, p.Name, c); m != nil {
+				cell, seen = fmt.Sprintf("%.1f + %.1f (%.1f)", m.Shim/megabyte, m.Container/megabyte, m.Cgroup/megabyte), true
+			}
+			row = append(row, cell)
+		}
+		if seen {
+			t.add(row...)
+		}
+	})
+	return t
+}
