@@ -141,7 +141,7 @@ func (k cluster) checkTop(t *testing.T, p *testenv.LivePod, first map[[2]string]
 			return fmt.Errorf("of %q there is only one sample", key)
 		}
 		cores := (end.value - begin.value) / float64(end.at-begin.at) * 1000
-		if end.at-begin.at < 3000 || cores < 0.1 || cores > 0.3 {
+		if end.at-begin.at < 3000 || cores < 0.05 || cores > 0.3 {
 			return fmt.Errorf("from %q come %g cores, with a limit of 0.2: %+v, %+v", key, cores, begin, end)
 		}
 	}
@@ -156,11 +156,11 @@ func checkStats(pod podStats) error {
 		switch {
 		case c.Name == "holds" && (c.Memory.WorkingSetBytes < 64<<20 || c.Memory.WorkingSetBytes > 256<<20):
 			return fmt.Errorf("the guest with 64 MiB has a working set of %d bytes", c.Memory.WorkingSetBytes)
-		case c.Name == "spins" && (c.CPU.UsageNanoCores < 100e6 || c.CPU.UsageNanoCores > 300e6):
+		case c.Name == "spins" && (c.CPU.UsageNanoCores < 50e6 || c.CPU.UsageNanoCores > 300e6):
 			return fmt.Errorf("the guest that spins in a limit of 200m uses %d nanocores", c.CPU.UsageNanoCores)
 		}
 	}
-	if pod.Memory.WorkingSetBytes < 64<<20 || pod.CPU.UsageNanoCores < 100e6 {
+	if pod.Memory.WorkingSetBytes < 64<<20 || pod.CPU.UsageNanoCores < 50e6 {
 		return fmt.Errorf("the pod uses %d bytes and %d nanocores", pod.Memory.WorkingSetBytes, pod.CPU.UsageNanoCores)
 	}
 	return nil
