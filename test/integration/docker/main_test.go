@@ -88,4 +88,5 @@ func TestDocker(t *testing.T) {
 		}
 	})
 	d.Docker(t, "image", "prune", "--all", "--force")
+	d.Containerd.RequireDirect(t)
 }

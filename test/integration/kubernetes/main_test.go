@@ -78,7 +78,11 @@ func TestPods(t *testing.T) {
 	shared := startCluster(t)
 	t.Run("podsandbox", func(t *testing.T) { pods(t, cluster{shared, testenv.RuntimeClass}) })
 	t.Run("sandboxer", func(t *testing.T) { pods(t, cluster{shared, testenv.SandboxedClass}) })
+	shared.Containerd.RequireDirect(t, byRunc...)
 }
+
+// byRunc are the reasons why runc makes a container of these pods.
+var byRunc = []string{"uidMappings"} // hostUsers: false
 
 func pods(t *testing.T, k cluster) {
 	t.Run("ready", func(t *testing.T) { ready(t, k) })
