@@ -226,6 +226,7 @@ func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.
 	cmd := command(l, handoff)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = streams.in, streams.out, streams.err
 	if dir, ok := c.cgroup.FD(); ok {
+		defer dir.Close() // and not before: without a use of it, the garbage collector would
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
 	}
 	exits, err := c.cloner.start(cmd, l.namespaces)
