@@ -141,9 +141,6 @@ func Serve(c Config) error {
 func launchers(children *reaper.Reaper, logger *log.Entry) func(options.Options) launcher.Launcher {
 	cloner := direct.NewCloner(children)
 	usual := os.Getenv(options.LauncherEnv)
-	if usual == "" {
-		usual = options.LauncherRunc
-	}
 	return func(o options.Options) launcher.Launcher {
 		if o.Launcher == "" {
 			o.Launcher = usual
