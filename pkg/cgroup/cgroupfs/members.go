@@ -2,6 +2,7 @@ package cgroupfs
 
 import (
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -50,6 +51,9 @@ func Kill(dir string) {
 // be somebody else's by then.
 func killMembers(dir string) {
 	for _, pid := range Members(dir) {
+		if pid == os.Getpid() { // while one of its threads makes a process there
+			continue
+		}
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
 			continue

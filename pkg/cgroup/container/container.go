@@ -41,36 +41,60 @@ func Create(path string, r *specs.LinuxResources) (*Cgroup, error) {
 }
 
 func create(l *layout, path string, r *specs.LinuxResources) (*Cgroup, error) {
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	c := &Cgroup{layout: l, path: path, limits: limitsOf(r)}
-	if _, err := c.plan(&c.limits, true); err != nil { // before anything is made
-		return nil, err
-	}
-	made, err := c.make()
-	if err == nil {
-		err = c.fill(made)
-	}
+	c, made, err := prepare(l, path, r)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.Limit(); err != nil {
 		made.undo()
-		return nil, fmt.Errorf("make the cgroup %s: %w", path, err)
+		return nil, err
 	}
 	return c, nil
 }
 
-// fill sets the limits of a cgroup that has been made.
-func (c *Cgroup) fill(made *made) error {
-	if dir := c.layout.dir("cpuset", c.path); dir != "" && !c.layout.v2 {
-		if err := inheritCpuset(dir, &c.limits, made.has(dir)); err != nil {
-			return err
-		}
-	}
-	p, err := c.plan(&c.limits, made.has(c.layout.dir("memory", c.path)))
+// Prepare is Create without the limits, which Limit sets. So the first process can
+// be cloned by a Thread, which must not run into them.
+func Prepare(path string, r *specs.LinuxResources) (*Cgroup, error) {
+	l, err := host()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.apply(p)
+	c, _, err := prepare(l, path, r)
+	return c, err
+}
+
+func prepare(l *layout, path string, r *specs.LinuxResources) (*Cgroup, *made, error) {
+	if err := checkPath(path); err != nil {
+		return nil, nil, err
+	}
+	c := &Cgroup{layout: l, path: path, limits: limitsOf(r)}
+	if _, err := c.plan(&c.limits); err != nil { // before anything is made
+		return nil, nil, err
+	}
+	made, err := c.make()
+	if dir := l.dir("cpuset", path); err == nil && dir != "" && !l.v2 {
+		err = c.prepareCpuset(dir, made.has(dir))
+	}
+	if err != nil {
+		made.undo()
+		return nil, nil, fmt.Errorf("make the cgroup %s: %w", path, err)
+	}
+	return c, made, nil
+}
+
+// Limit sets the limits. If it fails, some of them may be set: then the cgroup is to
+// be removed.
+func (c *Cgroup) Limit() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := c.plan(&c.limits)
+	if err == nil {
+		err = c.apply(p)
+	}
+	if err != nil {
+		return fmt.Errorf("limit the cgroup %s: %w", c.path, err)
+	}
+	return nil
 }
 
 // Open is the cgroup of a container that exists, or has existed. An Update of it
@@ -87,18 +111,18 @@ func Open(path string) (*Cgroup, error) {
 	return &Cgroup{layout: l, path: path}, nil
 }
 
-// plan for limits; fresh is a cgroup that has none.
-func (c *Cgroup) plan(l *limits, fresh bool) (plan, error) {
+// plan for limits, which on v1 depends on what is set now.
+func (c *Cgroup) plan(l *limits) (plan, error) {
 	if c.layout.v2 {
 		return l.v2()
 	}
 	current := unlimited
-	if dir := c.layout.dir("memory", c.path); !fresh && l.memory != 0 && l.swap != 0 && dir != "" {
+	if dir := c.layout.dir("memory", c.path); dir != "" && l.memory != 0 && l.swap != 0 {
 		text, err := cgroupfs.Read(dir, "memory.limit_in_bytes")
-		if err != nil {
-			return nil, err
+		if err == nil {
+			current, err = strconv.ParseUint(text, 10, 64)
 		}
-		if current, err = strconv.ParseUint(text, 10, 64); err != nil {
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // which it is before it is made
 			return nil, err
 		}
 	}
@@ -160,19 +184,29 @@ func (c *Cgroup) explain(w write, dir string, err error) error {
 	return err
 }
 
-// FD opens the directory for CLONE_INTO_CGROUP. It is false where that is not
-// enough, which is so on cgroup v1 and in the hybrid form: see Add.
+// FD opens the directory for CLONE_INTO_CGROUP, for the caller to close. It is false
+// where the kernel does not have that, or no unified hierarchy. On cgroup v1 and in
+// the hybrid form a process has to be in other hierarchies as well: see Thread.
 func (c *Cgroup) FD() (*os.File, bool) {
-	if !c.layout.v2 {
+	if c.layout.unified == "" || !cloneIntoCgroup() {
 		return nil, false
 	}
-	f, err := os.Open(c.layout.unified + c.path)
+	f, err := os.OpenFile(c.layout.unified+c.path, unix.O_DIRECTORY, 0)
 	return f, err == nil
 }
 
-// Add moves a process with all its threads into the cgroup.
+// Add makes a process with all its threads a member of the cgroup in every hierarchy
+// where it is none. Moving one costs the kernel some milliseconds, in the first
+// hierarchy of several.
 func (c *Cgroup) Add(pid int) error {
+	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return fmt.Errorf("the cgroups of process %d: %w", pid, err)
+	}
 	for _, h := range c.layout.hierarchies {
+		if h.pathIn(string(own)) == c.path {
+			continue
+		}
 		if err := add(h.root+c.path, pid); err != nil && !h.optional {
 			return fmt.Errorf("move process %d into its cgroup: %w", pid, err)
 		}
@@ -203,14 +237,14 @@ func (c *Cgroup) Update(r *specs.LinuxResources) error {
 		c.limits = next
 		return nil
 	}
-	if p, planErr := c.plan(&c.limits, false); planErr == nil {
+	if p, planErr := c.plan(&c.limits); planErr == nil {
 		_ = c.apply(p)
 	}
 	return fmt.Errorf("update the cgroup %s: %w", c.path, err)
 }
 
 func (c *Cgroup) change(next *limits) error {
-	p, err := c.plan(next, false)
+	p, err := c.plan(next)
 	if err != nil {
 		return err
 	}

@@ -90,8 +90,7 @@ func member(t *testing.T, c *Cgroup, script string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd, enough := c.FD()
-	if enough {
+	if fd, ok := c.FD(); ok {
 		defer fd.Close()
 		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd())}
 	}
@@ -103,10 +102,8 @@ func member(t *testing.T, c *Cgroup, script string) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if !enough {
-		if err := c.Add(cmd.Process.Pid); err != nil {
-			t.Fatal(err)
-		}
+	if err := c.Add(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := in.Write([]byte("go\n")); err != nil {
 		t.Fatal(err)
@@ -146,15 +143,21 @@ func TestMembersAreInEveryHierarchy(t *testing.T) {
 				t.Errorf("%s: members of %s are %v", name, dir, got)
 			}
 		}
-		own, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(own)) {
-			unified := strings.HasPrefix(line, "0::")
-			if in := strings.HasSuffix(line, ":"+c.path+"\n"); !in && (unified || !l.v2) {
-				t.Errorf("%s: it is in %s", name, line)
-			}
+		checkInside(t, name, c, cmd.Process.Pid)
+	}
+}
+
+// checkInside looks at it from the process's side.
+func checkInside(t *testing.T, name string, c *Cgroup, pid int) {
+	t.Helper()
+	own, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(own)) {
+		unified := strings.HasPrefix(line, "0::")
+		if in := strings.HasSuffix(line, ":"+c.path+"\n"); !in && (unified || !c.layout.v2) {
+			t.Errorf("%s: it is in %s", name, line)
 		}
 	}
 }

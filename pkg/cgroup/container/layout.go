@@ -33,6 +33,20 @@ type hierarchy struct {
 	optional bool
 }
 
+// pathIn is the cgroup that a process is in in this hierarchy. own is its
+// /proc/PID/cgroup.
+func (h *hierarchy) pathIn(own string) string {
+	for line := range strings.Lines(own) {
+		_, rest, _ := strings.Cut(line, ":")
+		which, path, _ := strings.Cut(strings.TrimSuffix(rest, "\n"), ":")
+		first, _, _ := strings.Cut(strings.TrimPrefix(which, "name="), ",")
+		if first == "" && len(h.controllers) == 0 || first != "" && slices.Contains(h.controllers, first) {
+			return path
+		}
+	}
+	return ""
+}
+
 // names are the v1 hierarchies that runc makes a container's cgroup in.
 var names = []string{
 	"cpuset", "devices", "memory", "cpu", "cpuacct", "pids", "blkio", "hugetlb",

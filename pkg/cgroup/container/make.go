@@ -87,14 +87,14 @@ func (c *Cgroup) checkUnused(dir string) error {
 	return nil
 }
 
-// inheritCpuset gives a cpuset the CPUs and memory nodes of its parent where it has
-// none and l asks for none. Without, no process can be added.
-func inheritCpuset(dir string, l *limits, fresh bool) error {
+// prepareCpuset gives a cpuset the CPUs and memory nodes that it is to have, or those
+// of its parent. Without, no process can be added.
+func (c *Cgroup) prepareCpuset(dir string, fresh bool) error {
 	parent, err := cpusetOf(filepath.Dir(dir))
 	if err != nil {
 		return err
 	}
-	for i, asked := range []string{l.cpus, l.mems} {
+	for i, asked := range []string{c.limits.cpus, c.limits.mems} {
 		if asked != "" {
 			continue
 		}
@@ -107,7 +107,7 @@ func inheritCpuset(dir string, l *limits, fresh bool) error {
 			return err
 		}
 	}
-	return nil
+	return c.apply(c.limits.cpuset())
 }
 
 var cpusetFiles = [...]string{"cpuset.cpus", "cpuset.mems"}
