@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below but test-cgroup2, of which it runs the smoke test
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-deploy test-cri test-cgroup2-smoke; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -54,6 +54,9 @@ test-artifact: build ## images that are a module and no root file system, from a
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
+
+test-escape: ## native code in the guest's place tries to get out of its container, by each launcher
+	$(call suite,escape,cd test/integration && $(GO) test -count=1 -v -timeout 15m ./escape)
 
 test-sandbox: build ## pods without a pause container, with containerd 2.1 to 2.4
 	$(call suite,sandbox,cd test/integration && $(GO) test -count=1 -timeout 30m ./sandbox)

@@ -27,6 +27,9 @@ type guest struct {
 
 // call runs the guest to its end.
 func (g *guest) call(ctx context.Context) error {
+	if err := escape(g.job); err != nil {
+		return err
+	}
 	ctx = experimental.WithMemoryAllocator(ctx, g.memory)
 	module, err := g.runtime.InstantiateModule(ctx, g.compiled, g.config)
 	if err != nil {

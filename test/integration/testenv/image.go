@@ -6,4 +6,6 @@ import "github.com/containerd-wazero/containerd-shim-wazero/test/integration/ima
 type (
 	Image = image.Image
 	File  = image.File
+	// Device is a node in one.
+	Device = image.Device
 )
