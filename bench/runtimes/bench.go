@@ -28,7 +28,7 @@ var (
 		idle: map[string][]int{"": {1, 10, 50, 100}},
 	}
 	quickPlan = plan{
-		warm: 5, cold: 1,
+		warm: 8, cold: 1,
 		containers: map[string]int{"c": 40, "": 0}, parallel: []int{1, 4, 8},
 		idle: map[string][]int{"c": {1, 10, 50}, "go": {50}, "": {1}},
 	}

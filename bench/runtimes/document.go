@@ -53,7 +53,8 @@ func (r *Result) document(dir string) error {
 
 const (
 	warmText = `The node has run the program before: its code is compiled, files are in memory. *Create* and *start* are these calls alone; *first output* and
-*exit* count from the begin of Create, until the client has the first byte, and until it knows that the program has ended.
+*exit* count from the begin of Create, until the client has the first byte, and until it knows that the program has ended. *Fastest* is the best exit of
+all rounds; the ratios are of medians.
 `
 	coldText = `The node has never run the program: there is no compiled code, and the runtime's and the image's files have been dropped from memory.
 Compiling is most of it; ` + "`precompile`" + ` does it beforehand ([cache.md](cache.md)).

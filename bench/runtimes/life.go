@@ -174,11 +174,11 @@ func (n *node) live(ctx context.Context, j job) (t times, err error) {
 }
 
 // idle starts a container that does nothing, and waits until it says so.
-func (n *node) idle(ctx context.Context, j job) (c *container, err error) {
+func (n *node) idle(ctx context.Context, j job) (_ *container, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	stdin, writer := io.Pipe()
-	c = &container{out: &watched{began: make(chan struct{})}, stdin: writer}
+	c := &container{out: &watched{began: make(chan struct{})}, stdin: writer}
 	if c.Container, err = n.prepare(ctx, j, j.program.Idle); err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func (r *Result) print(w io.Writer) {
 func (r *Result) timesTable(how string, all []Times) *table {
 	t := &table{
 		title:  "Milliseconds, " + how + ", median (90th percentile)",
-		header: []string{"program, runtime", "create", "start", "first output", "exit", "÷ runc", "− floor", "delete", "− floor"},
+		header: []string{"program, runtime", "create", "start", "first output", "exit", "fastest", "÷ runc", "− floor", "delete", "− floor"},
 	}
 	r.each(func(p Program, v Variant) {
 		x := timesOf(all, v.Name, p.Name)
@@ -81,7 +81,7 @@ func (r *Result) timesTable(how string, all []Times) *table {
 			more = fmt.Sprintf("%+.1f", x.Exit.P50-base.Exit.P50)
 			deleteMore = fmt.Sprintf("%+.1f", x.Delete.P50-base.Delete.P50)
 		}
-		t.add(p.Name+", "+v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), ratio, more, x.Delete.String(), deleteMore)
+		t.add(p.Name+", "+v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), fmt.Sprintf("%.1f", x.Exit.Min), ratio, more, x.Delete.String(), deleteMore)
 	})
 	return t
 }
