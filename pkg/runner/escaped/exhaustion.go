@@ -55,7 +55,7 @@ func exhaustion() []Attack {
 			for range 16 {
 				go func() {
 					runtime.LockOSThread()
-					for {
+					for n := 0; n >= 0; n = (n + 1) % 1000 {
 					}
 				}()
 			}
