@@ -84,8 +84,8 @@ func (b bits) always(a specs.LinuxSeccompArg) bool {
 		return b.least() > a.Value
 	case specs.OpMaskedEqual:
 		// Value is the mask. libseccomp ignores bits of the other value outside it,
-		// others may not.
-		return a.ValueTwo&^a.Value == 0 && a.Value&^b.mask == 0 && b.value&a.Value == a.ValueTwo
+		// others may not; this is never true with them.
+		return a.Value&^b.mask == 0 && b.value&a.Value == a.ValueTwo
 	default:
 		return false
 	}

@@ -105,6 +105,48 @@ func TestProofs(t *testing.T) {
 	}
 }
 
+// TestDeniedCases are entries that deny some values of an argument which is 4 to 7
+// in ours.
+func TestDeniedCases(t *testing.T) {
+	t.Parallel()
+	ours := []ours.Condition{ours.Bits(1, ^uint64(3), 4)}
+	for _, tc := range []struct {
+		op         specs.LinuxSeccompOperator
+		value, two uint64
+		proven     bool
+	}{
+		{specs.OpEqualTo, 8, 0, true}, {specs.OpEqualTo, 7, 0, false},
+		{specs.OpNotEqual, 8, 0, false}, {specs.OpNotEqual, 4, 0, false},
+		{specs.OpLessThan, 4, 0, true}, {specs.OpLessThan, 5, 0, false},
+		{specs.OpLessEqual, 3, 0, true}, {specs.OpLessEqual, 4, 0, false},
+		{specs.OpGreaterEqual, 8, 0, true}, {specs.OpGreaterEqual, 7, 0, false},
+		{specs.OpGreaterThan, 7, 0, true}, {specs.OpGreaterThan, 6, 0, false},
+		{specs.OpMaskedEqual, 12, 8, true}, {specs.OpMaskedEqual, 12, 4, false},
+		{specs.OpMaskedEqual, 3, 3, false}, {specs.OpMaskedEqual, 8, 12, true},
+	} {
+		p := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{
+			entry(specs.ActErrno, specs.LinuxSeccompArg{Index: 1, Op: tc.op, Value: tc.value, ValueTwo: tc.two}),
+		}}
+		if err := Covers(p, policyOf(ours...)); (err == nil) != tc.proven {
+			t.Errorf("%+v: %v", tc, err)
+		}
+	}
+}
+
+func TestWhatIsNotAllowedNeedsNoLeave(t *testing.T) {
+	t.Parallel()
+	p := policyOf()
+	p.Fail(unix.SYS_WRITE, unix.EPERM)
+	p.Rules = append(p.Rules, ours.Rule{Call: unix.SYS_REBOOT, Then: ours.Kill})
+	if err := Covers(&specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{entry(specs.ActAllow)}}, p); err != nil {
+		t.Error(err)
+	}
+	p.Rules[0].Then = unix.SECCOMP_RET_LOG // carried out, and so whatever is not known
+	if err := Covers(&specs.LinuxSeccomp{DefaultAction: specs.ActErrno}, p); err == nil {
+		t.Error("a call that is logged needs no leave")
+	}
+}
+
 func TestProfilesThatNoFilterStandsInFor(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*specs.LinuxSeccomp){
