@@ -2,9 +2,13 @@ package kubernetes
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
@@ -22,6 +26,27 @@ containers:
 		if got, err := k.oneOf(pod, f.controller, f.v1, f.v2); err != nil || got != f.want {
 			t.Errorf("the limit of %s is %q (%v), want %s", f.controller, got, err, f.want)
 		}
+	}
+	if isolated.UnderSystemd() {
+		for _, id := range []string{k.sandboxID(t, p), strings.TrimPrefix(pod.Container("app").ContainerID, "containerd://")} {
+			requireScope(t, pod, id)
+		}
+	}
+}
+
+// requireScope looks for the scope that systemd has made of a container of a
+// guaranteed pod.
+func requireScope(t *testing.T, pod *testenv.Pod, id string) {
+	t.Helper()
+	slice := "kubepods-pod" + strings.ReplaceAll(pod.Metadata.UID, "-", "_") + ".slice"
+	scope := "cri-containerd-" + id + ".scope"
+	members, err := os.ReadFile(filepath.Join("/sys/fs/cgroup/kubepods.slice", slice, scope, "cgroup.procs"))
+	if err != nil || len(members) == 0 {
+		t.Errorf("the scope has the members %q (%v)", members, err)
+	}
+	out, err := exec.Command("systemctl", "show", "--property=Slice,ActiveState", scope).Output()
+	if want := "Slice=" + slice + "\nActiveState=active\n"; err != nil || string(out) != want {
+		t.Errorf("systemd shows %q (%v) of %s, want %q", out, err, scope, want)
 	}
 }
 

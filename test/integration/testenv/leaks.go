@@ -109,6 +109,9 @@ func processes() ([]string, error) {
 		if len(fields) < 2 {
 			continue
 		}
+		if isolated.UnderSystemd() && fields[1] == "2" {
+			continue // of the kernel, which is seen in the first PID namespace
+		}
 		zombie := fields[0] == "Z"
 		if zombie && fields[1] == "1" {
 			continue // about to be reaped by our init
