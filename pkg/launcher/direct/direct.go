@@ -36,8 +36,8 @@ type Cloner struct {
 // NewCloner returns a Cloner whose processes r reaps.
 func NewCloner(r *reaper.Reaper) *Cloner { return &Cloner{children: r} }
 
-// start starts a command in namespaces.
-func (c *Cloner) start(cmd *exec.Cmd, ns *namespaces) (<-chan reaper.Exit, error) {
+// start starts a command in namespaces, and in a new cgroup if there is one.
+func (c *Cloner) start(cmd *exec.Cmd, ns *namespaces, cgroup *container.Cgroup) (<-chan reaper.Exit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.thread == nil {
@@ -47,8 +47,8 @@ func (c *Cloner) start(cmd *exec.Cmd, ns *namespaces) (<-chan reaper.Exit, error
 		}
 		c.thread = t
 	}
-	exits, err := c.thread.start(c.children, cmd, ns.joined)
-	if errors.Is(err, errLost) {
+	exits, err := c.thread.start(c.children, cmd, ns.joined, cgroup)
+	if errors.Is(err, errLost) || errors.Is(err, container.ErrLost) {
 		c.thread = nil // it stays where it is, for its children
 	}
 	return exits, err
@@ -105,7 +105,7 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 	if err := r.Bundle.WriteDirect(bundle.Direct{Cgroup: spec.Linux.CgroupsPath}); err != nil {
 		return nil, "", err
 	}
-	cg, err := container.Create(spec.Linux.CgroupsPath, spec.Linux.Resources)
+	cg, err := container.Prepare(spec.Linux.CgroupsPath, spec.Linux.Resources)
 	if err != nil {
 		return nil, "", err
 	}
@@ -120,7 +120,7 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 	}()
 	c.init, warning, err = c.launch(ctx, launch{
 		process: spec.Process, plan: r.Plan, room: roomOf(r.Config), namespaces: ns,
-		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec),
+		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec), cgroup: cg,
 	})
 	return c, warning, err
 }
@@ -145,8 +145,13 @@ func (c *directContainer) launch(ctx context.Context, l launch) (_ *launcher.Pro
 			p.Discard()
 		}
 	}()
-	if err := c.cgroup.Add(p.Pid); err != nil {
+	if err := c.cgroup.Add(p.Pid); err != nil { // where it is not yet
 		return nil, "", err
+	}
+	if l.cgroup != nil {
+		if err := l.cgroup.Limit(); err != nil {
+			return nil, "", err
+		}
 	}
 	if err := handoff.Enter(l.root); err != nil && !errors.Is(err, syscall.EPIPE) { // it may have said why it is gone
 		return nil, "", err
@@ -202,6 +207,7 @@ type launch struct {
 	terminal   bool
 	code       launcher.CodeSource
 	cpu        *specs.LinuxCPU
+	cgroup     *container.Cgroup // a new one, the limits of which are not set yet, or nil
 }
 
 // command is the runner.
@@ -229,7 +235,7 @@ func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.
 		defer dir.Close() // and not before: without a use of it, the garbage collector would
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
 	}
-	exits, err := c.cloner.start(cmd, l.namespaces)
+	exits, err := c.cloner.start(cmd, l.namespaces, l.cgroup)
 	if err != nil {
 		return nil, fmt.Errorf("clone the runner: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
@@ -26,6 +27,8 @@ type thread struct {
 
 	mu   sync.Mutex
 	home map[uintptr]*os.File // the shim's namespaces, by their CLONE_NEW… flag
+	// cgroups visits those of v1.
+	cgroups *container.Thread
 }
 
 // newThread starts the thread.
@@ -54,6 +57,10 @@ func (t *thread) prepare() error {
 		}
 		t.home[flag] = f
 	}
+	var err error
+	if t.cgroups, err = container.NewThread(); err != nil {
+		return err
+	}
 	return emptyBoundingSet()
 }
 
@@ -81,8 +88,9 @@ func emptyBoundingSet() error {
 	}
 }
 
-// start starts a command in namespaces that exist, by their CLONE_NEW… flags.
-func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[uintptr]*os.File) (<-chan reaper.Exit, error) {
+// start starts a command in namespaces that exist, by their CLONE_NEW… flags, and in
+// a cgroup that has just been prepared; nil leaves it in the shim's.
+func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[uintptr]*os.File, cgroup *container.Cgroup) (<-chan reaper.Exit, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	type result struct {
@@ -92,9 +100,15 @@ func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[ui
 	results := make(chan result, 1)
 	t.work <- func() {
 		var r result
-		r.err = t.visit(namespaces, func() (err error) {
+		start := func() (err error) {
 			r.exits, err = children.StartCommand(cmd)
 			return err
+		}
+		r.err = t.visit(namespaces, func() error {
+			if cgroup == nil {
+				return start()
+			}
+			return t.cgroups.Visit(cgroup, start)
 		})
 		results <- r
 	}
