@@ -32,24 +32,14 @@ func TestContainers(t *testing.T) {
 	m.run(t)
 }
 
-// TestPods runs pods of the RuntimeClass with a pause container.
+// TestPods runs pods of both RuntimeClasses, with a pause container and without.
 func TestPods(t *testing.T) {
 	t.Parallel()
-	pods("podsandbox").run(t)
-}
-
-// TestSandboxedPods runs pods of the one without.
-func TestSandboxedPods(t *testing.T) {
-	t.Parallel()
-	pods("sandboxer").run(t)
-}
-
-func pods(class string) machine {
-	tests := "^(limits|exec|OOMKilled)$"
-	if !testing.Short() {
-		tests = "^(limits|logs|exec|OOMKilled|CPU_limit|resize|stats|sandbox|hooks|grace_period|shareProcessNamespace|hostUsers_false|beside_a_normal_pod)$"
+	if testing.Short() {
+		pods("^(limits|exec|OOMKilled)$").run(t)
+	} else {
+		pods("^(limits|logs|exec|OOMKilled|CPU_limit|resize|stats|sandbox|hooks|grace_period|shareProcessNamespace|hostUsers_false|beside_a_normal_pod)$").run(t)
 	}
-	return podTests("^"+class+"$", tests)
 }
 
 // TestSystemd runs pods of both, with systemd to make their cgroups.
@@ -58,14 +48,14 @@ func TestSystemd(t *testing.T) {
 		t.Skip("the cgroups that systemd makes are not part of the short form")
 	}
 	t.Parallel()
-	m := podTests("^(podsandbox|sandboxer)$", "^(limits|exec|OOMKilled|CPU_limit|resize|stats|sandbox|beside_a_normal_pod)$")
+	m := pods("^(limits|exec|OOMKilled|CPU_limit|resize|stats|sandbox|beside_a_normal_pod)$")
 	m.systemd = true
 	m.run(t)
 }
 
-// podTests runs some of the tests for pods of classes.
-func podTests(classes, tests string) machine {
-	return machine{limit: 30 * time.Minute, suites: []suite{
-		{pkg: "test/integration/kubernetes", run: "^TestPods$/" + classes + "/^group$/" + tests},
+// pods is a node of Kubernetes with some of its tests.
+func pods(tests string) machine {
+	return machine{limit: 40 * time.Minute, suites: []suite{
+		{pkg: "test/integration/kubernetes", run: "^TestPods$/^(podsandbox|sandboxer)$/^group$/" + tests},
 	}}
 }
