@@ -319,7 +319,10 @@ func TestUpdateLeavesWhatItDoesNotName(t *testing.T) {
 			t.Errorf("%s: %+v", update, l)
 		}
 	}
-	l := limitsOf(read(t, before))
+	l := limitsOf(read(t, before)).with(read(t, `{"memory":{"checkBeforeUpdate":true}}`))
+	if !l.check || l.with(read(t, `{"memory":{"limit":1}}`)).check {
+		t.Error("checkBeforeUpdate is for one update")
+	}
 	if got := l.with(nil); fmt.Sprint(got) != fmt.Sprint(l) {
 		t.Errorf("%v", got)
 	}

@@ -19,7 +19,7 @@ func Unsupported(r *specs.LinuxResources) string {
 	const prefix = "linux.resources."
 	if m := r.Memory; m != nil {
 		switch {
-		case given(m.Kernel):
+		case given(m.Kernel): //lint:ignore SA1019 others may still send it
 			return prefix + "memory.kernel"
 		case given(m.KernelTCP):
 			return prefix + "memory.kernelTCP"
@@ -119,6 +119,7 @@ func (l limits) with(r *specs.LinuxResources) limits {
 	if r == nil {
 		return l
 	}
+	l.check = false // for one update only
 	l.takeCommon(r)
 	var period uint64
 	var quota int64

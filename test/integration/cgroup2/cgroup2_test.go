@@ -22,6 +22,7 @@ func TestContainers(t *testing.T) {
 		m.suites = []suite{
 			{pkg: "pkg/cgroup"},
 			{pkg: "pkg/cgroup/cgroupfs"},
+			{pkg: "pkg/cgroup/container"}, // limits beside those of runc
 			{pkg: "pkg/launcher/pod"},
 			// Without what takes minutes there.
 			{pkg: "pkg/codecache/compile", skip: "^(TestPublishedProgramCompilesInTheCage|TestPsShowsTheModule|TestModuleThatNeedsTooMuchNamesTheLimit)$"},
