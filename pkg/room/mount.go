@@ -39,6 +39,9 @@ const (
 type builder struct {
 	room *Room
 	root int
+	// closed are handles of mounts that become read-only at the end: other things
+	// are mounted in them, or made.
+	closed []int
 }
 
 // build makes the root of the room the root of the process, with nothing left of
@@ -88,12 +91,20 @@ func (b *builder) makeCwd() error {
 	return unix.Close(fd)
 }
 
-// close makes the root read-only, when everything is in its place.
+// close makes the root and others read-only, when everything is in its place.
 func (b *builder) close() error {
+	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	for _, tree := range b.closed {
+		err := setAttributes(tree, false, readOnly)
+		unix.Close(tree)
+		if err != nil {
+			return fmt.Errorf("make a tmpfs read-only: %w", err)
+		}
+	}
 	if !b.room.ReadOnly {
 		return nil
 	}
-	if err := setAttributes(b.root, false, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+	if err := setAttributes(b.root, false, readOnly); err != nil {
 		return fmt.Errorf("make the root read-only: %w", err)
 	}
 	return nil
@@ -129,13 +140,26 @@ func (b *builder) mount(m *Mount) error {
 		return err
 	}
 	defer unix.Close(target)
-	return moveTo(tree, target)
+	if err := moveTo(tree, target); err != nil {
+		return err
+	}
+	if m.Source != "" || m.Set&unix.MOUNT_ATTR_RDONLY == 0 {
+		return nil
+	}
+	later, err := unix.FcntlInt(uintptr(tree), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("dup", err)
+	}
+	b.closed = append(b.closed, later)
+	return nil
 }
 
 // open makes a mount that is nowhere yet.
 func (b *builder) open(m *Mount) (tree int, kind kind, err error) {
 	if m.Source == "" {
-		tree, err = b.newTmpfs(m)
+		open := *m
+		open.Set &^= unix.MOUNT_ATTR_RDONLY // see builder.closed
+		tree, err = b.newTmpfs(&open)
 		return tree, directory, err
 	}
 	if tree, err = cloneTree(m.Source, m.Recursive); err != nil {

@@ -6,8 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -39,7 +44,8 @@ func outside(config *oci.Config, o options.Options) string {
 		return field
 	}
 	for _, check := range []func(*specs.Spec) string{
-		checkNamespaces, checkNames, checkLimits, checkMounts, checkCgroup, checkDevices, checkPropagation, checkSeccomp,
+		checkNamespaces, checkNames, checkLimits, checkMounts, checkPaths, checkSysctls, checkCgroup, checkDevices,
+		checkPropagation, checkSeccomp,
 	} {
 		if why := check(config.Spec); why != "" {
 			return why
@@ -83,20 +89,21 @@ func (w walk) value(at string) (outside string, err error) {
 	}
 	delim, ok := token.(json.Delim)
 	if !ok {
-		if fields[at] || nothing(token) {
+		// In an array even null is something: an element with nothing in it.
+		if fields[at] || nothing(token) && !strings.HasSuffix(at, "[]") {
 			return "", nil
 		}
 		return at, nil
 	}
-	element := at + "[]"
-	for w.More() {
+	element, something := at+"[]", delim == '{' // runc distinguishes {} from nothing
+	for ; w.More(); something = true {
 		if delim == '{' {
 			key, err := w.Token()
 			if err != nil {
 				return "", err
 			}
 			if element = child(at, "*"); !fields[element] {
-				element = child(at, key.(string))
+				element = child(at, escape(key.(string)))
 			}
 		}
 		outside, err := w.value(element)
@@ -108,6 +115,9 @@ func (w walk) value(at string) (outside string, err error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
+	if something && !parents()[at] {
+		return at, err
+	}
 	return "", err
 }
 
@@ -115,6 +125,29 @@ func (w walk) value(at string) (outside string, err error) {
 func nothing(token json.Token) bool {
 	return token == nil || token == "" || token == false
 }
+
+// escape keeps a key from looking like a path.
+func escape(key string) string {
+	if strings.ContainsAny(key, ".[]*") {
+		return strconv.Quote(key)
+	}
+	return key
+}
+
+// parents are the objects and arrays that lead to fields.
+var parents = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{"": true}
+	for field := range fields {
+		for at := field; at != ""; all[at] = true {
+			if array, ok := strings.CutSuffix(at, "[]"); ok {
+				at = array
+			} else {
+				at = at[:max(0, strings.LastIndexByte(at, '.'))]
+			}
+		}
+	}
+	return all
+})
 
 func child(at, key string) string {
 	if at == "" {
@@ -161,6 +194,33 @@ func hasNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	return false
 }
 
+// hasOwnNamespace tells whether there is a namespace that is not the shim's.
+func hasOwnNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	for _, ns := range spec.Linux.Namespaces {
+		if ns.Type == kind {
+			return ns.Path == "" || !isCurrent(ns.Path, kind)
+		}
+	}
+	return false
+}
+
+// isCurrent tells whether a path leads to a namespace of this process, or nowhere.
+func isCurrent(path string, kind specs.LinuxNamespaceType) bool {
+	its, err := os.Stat(path)
+	if err != nil {
+		return true
+	}
+	for name, flag := range visited {
+		if flag != flags[kind] {
+			continue
+		}
+		if ours, err := os.Stat("/proc/thread-self/ns/" + name); err == nil {
+			return os.SameFile(its, ours)
+		}
+	}
+	return true
+}
+
 // checkNames: the host's own name is not a container's to set.
 func checkNames(spec *specs.Spec) string {
 	if (spec.Hostname != "" || spec.Domainname != "") && !hasNamespace(spec, specs.UTSNamespace) {
@@ -176,6 +236,44 @@ func checkLimits(spec *specs.Spec) string {
 			return "process.rlimits: " + l.Type
 		}
 		seen[l.Type] = true
+	}
+	return ""
+}
+
+// checkPaths: what is hidden is somewhere below the root.
+func checkPaths(spec *specs.Spec) string {
+	for field, paths := range map[string][]string{"maskedPaths": spec.Linux.MaskedPaths, "readonlyPaths": spec.Linux.ReadonlyPaths} {
+		for _, p := range paths {
+			if !strings.HasPrefix(p, "/") || path.Clean(p) == "/" {
+				return fmt.Sprintf("linux.%s %q", field, p)
+			}
+		}
+	}
+	return ""
+}
+
+// ipcSysctls are those of an IPC namespace, with all of fs.mqueue.
+var ipcSysctls = map[string]bool{
+	"kernel.msgmax": true, "kernel.msgmnb": true, "kernel.msgmni": true, "kernel.sem": true,
+	"kernel.shmall": true, "kernel.shmmax": true, "kernel.shmmni": true, "kernel.shm_rmid_forced": true,
+}
+
+// checkSysctls: the host's are not a container's to set. runc says so.
+func checkSysctls(spec *specs.Spec) string {
+	for _, name := range slices.Sorted(maps.Keys(spec.Linux.Sysctl)) {
+		kind := specs.LinuxNamespaceType("")
+		switch {
+		case strings.Contains(name, "/"): // then "." is no separator
+		case ipcSysctls[name], strings.HasPrefix(name, "fs.mqueue."):
+			kind = specs.IPCNamespace
+		case strings.HasPrefix(name, "net."):
+			kind = specs.NetworkNamespace
+		case name == "kernel.domainname":
+			kind = specs.UTSNamespace
+		}
+		if kind == "" || !hasOwnNamespace(spec, kind) {
+			return "linux.sysctl " + name
+		}
 	}
 	return ""
 }

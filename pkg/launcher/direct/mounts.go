@@ -22,7 +22,7 @@ type attribute struct{ set, clear uint64 }
 // options").
 var (
 	attributes = map[string]attribute{
-		"ro": {set: unix.MOUNT_ATTR_RDONLY}, "rw": {},
+		"ro": {set: unix.MOUNT_ATTR_RDONLY}, "rw": {clear: unix.MOUNT_ATTR_RDONLY},
 		"nosuid": {set: unix.MOUNT_ATTR_NOSUID}, "suid": {},
 		"nodev": {set: unix.MOUNT_ATTR_NODEV}, "dev": {},
 		"noexec": {set: unix.MOUNT_ATTR_NOEXEC}, "exec": {},
@@ -150,10 +150,7 @@ func roomMount(m *specs.Mount, absolute func(string) string) room.Mount {
 	}
 	for _, o := range m.Options {
 		if a, ok := attributes[o]; ok {
-			r.Set, r.Clear = r.Set&^a.clear|a.set, r.Clear|a.clear
-			if o == "rw" { // the last one counts
-				r.Set &^= unix.MOUNT_ATTR_RDONLY
-			}
+			r.Set, r.Clear = r.Set&^a.clear|a.set, r.Clear|a.clear // the last one counts
 			continue
 		}
 		r.SetAll |= recursive[o]
@@ -168,6 +165,7 @@ func roomMount(m *specs.Mount, absolute func(string) string) room.Mount {
 			}
 		}
 	}
+	r.Clear &^= r.SetAll
 	return r
 }
 
