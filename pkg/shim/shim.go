@@ -9,12 +9,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
@@ -32,9 +32,6 @@ import (
 )
 
 const (
-	// gcPercent keeps the heap of a process small that is there once per pod,
-	// as containerd's own shims do.
-	gcPercent = 40
 	// lastAnswer is how long the client that said Shutdown may take to hang up.
 	lastAnswer = 500 * time.Millisecond
 	// requestsEnd is how long requests may go on after Shutdown was answered.
@@ -62,7 +59,7 @@ type Config struct {
 // Serve runs the daemon until its last container is deleted and containerd says
 // Shutdown.
 func Serve(c Config) error {
-	debug.SetGCPercent(gcPercent)
+	memory := newTidier()
 	logger, err := openLog(c)
 	if err != nil {
 		return err
@@ -88,8 +85,11 @@ func Serve(c Config) error {
 	}
 	var pods *sandbox.Service
 	service := task.NewService(task.Config{
-		Namespace:   c.Namespace,
-		Publish:     queue.Publish,
+		Namespace: c.Namespace,
+		Publish: func(event proto.Message) {
+			memory.touch()
+			queue.Publish(event)
+		},
 		Launcher:    launchers(children, logger),
 		Cache:       compiled.of,
 		Containerd:  containerdapi.New(strings.TrimPrefix(c.Containerd, "unix://"), c.Namespace),
