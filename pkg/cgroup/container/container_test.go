@@ -272,6 +272,33 @@ func TestFrozenMembersStandStill(t *testing.T) {
 	}
 }
 
+// To ask for it is not enough: it takes a while.
+func TestFreezeReturnsWhenAllStand(t *testing.T) {
+	t.Parallel()
+	for name, l := range layouts(t) {
+		c := created(t, l, pathFor(t), `{}`)
+		for range 4 {
+			member(t, c, "while :; do :; done")
+		}
+		file, want := l.dir("freezer", c.path)+"/freezer.state", string(frozen)
+		if l.v2 {
+			file, want = l.unified+c.path+"/cgroup.events", "frozen 1"
+		}
+		for range 20 {
+			time.Sleep(time.Millisecond)
+			if err := c.Freeze(t.Context()); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if got, err := os.ReadFile(file); err != nil || !strings.Contains(string(got), want) {
+				t.Errorf("%s: it is %q (%v)", name, got, err)
+			}
+			if err := c.Thaw(t.Context()); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestCgroupInUseIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, l := range layouts(t) {
