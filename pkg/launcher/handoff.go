@@ -142,7 +142,7 @@ func (h *Handoff) Prepared(ctx context.Context) error {
 	return err
 }
 
-// Proceed: see Prepared.
+// Proceed lets a runner go on that is prepared.
 func (h *Handoff) Proceed() error { return h.control.Send(job.Proceed, nil) }
 
 // Entered waits until the runner is in its room, and returns what it warns of.

@@ -37,8 +37,8 @@ func outside(config *oci.Config, o options.Options) string {
 	case o.UsesSystemd(config.Spec):
 		return "linux.cgroupsPath in the form of systemd"
 	}
-	if err := container.Available(); err != nil {
-		return err.Error()
+	if why := hostLacks(); why != "" {
+		return why
 	}
 	if field := unknownField(config.JSON()); field != "" {
 		return field

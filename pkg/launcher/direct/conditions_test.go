@@ -35,7 +35,8 @@ func conditions() map[string]condition {
 		"linux.maskedPaths[]":       hidden("maskedPaths", func(s *specs.Spec) *[]string { return &s.Linux.MaskedPaths }),
 		"linux.readonlyPaths[]":     hidden("readonlyPaths", func(s *specs.Spec) *[]string { return &s.Linux.ReadonlyPaths }),
 		"linux.resources.memory.kernel": number("memory.kernel", func(r *specs.LinuxResources, n int64) {
-			r.Memory = &specs.LinuxMemory{Kernel: &n} //nolint:staticcheck // deprecated, and still understood
+			//lint:ignore SA1019 deprecated, and still understood
+			r.Memory = &specs.LinuxMemory{Kernel: &n}
 		}),
 		"linux.resources.memory.kernelTCP": number("memory.kernelTCP", func(r *specs.LinuxResources, n int64) {
 			r.Memory = &specs.LinuxMemory{KernelTCP: &n}

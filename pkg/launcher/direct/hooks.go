@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,8 @@ func (h *hooks) creating() []specs.Hook {
 	if h.spec.Hooks == nil {
 		return nil
 	}
-	//nolint:staticcheck // deprecated, and still used
-	return append(h.spec.Hooks.Prestart[:len(h.spec.Hooks.Prestart):len(h.spec.Hooks.Prestart)], h.spec.Hooks.CreateRuntime...)
+	//lint:ignore SA1019 deprecated, and still used
+	return slices.Concat(h.spec.Hooks.Prestart, h.spec.Hooks.CreateRuntime)
 }
 
 func (h *hooks) poststart() []specs.Hook {

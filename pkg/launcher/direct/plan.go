@@ -30,7 +30,7 @@ func roomOf(config *oci.Config) *room.Room {
 	r.Root, r.ReadOnly = config.Path(spec.Root.Path), spec.Root.Readonly
 	r.Mounts, r.Devices = roomMounts(spec, config.Path), true
 	r.Masked, r.ReadOnlyPaths = visible(spec.Linux.MaskedPaths), visible(spec.Linux.ReadonlyPaths)
-	r.Hooks = spec.Hooks != nil && len(spec.Hooks.Prestart)+len(spec.Hooks.CreateRuntime) > 0
+	r.Hooks = len((&hooks{spec: spec}).creating()) > 0
 	r.Hostname, r.Domainname = spec.Hostname, spec.Domainname
 	for _, ns := range spec.Linux.Namespaces {
 		r.Loopback = r.Loopback || ns.Type == specs.NetworkNamespace && ns.Path == ""
