@@ -206,16 +206,7 @@ func (g *Group) OOMKills() (uint64, error) {
 	if g.unified {
 		file = "memory.events"
 	}
-	data, err := os.ReadFile(filepath.Join(g.dirs[0], file))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(data)) {
-		if count, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			return strconv.ParseUint(strings.TrimSpace(count), 10, 64)
-		}
-	}
-	return 0, fmt.Errorf("%s counts no kills", file) // Linux before 4.13
+	return oomKills(filepath.Join(g.dirs[0], file))
 }
 
 // PeakMemory is the most memory that the cgroup has used, in bytes, or 0 where

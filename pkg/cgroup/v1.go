@@ -6,33 +6,38 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
 // v1 is a container's cgroup in the hierarchies of cgroup v1.
 type v1 struct {
-	control cgroup1.Cgroup
+	// control takes milliseconds to load, and many containers end before anybody
+	// asks for their figures.
+	control func() (cgroup1.Cgroup, error)
 	dir     string
 	members cgroup1.Name // the hierarchy that Pids reads
+	memory  string       // the directory in that of memory; empty if there is none
 }
 
 func loadV1(pid int) (Cgroup, error) {
-	path := cgroup1.PidPath(pid)
-	control, err := cgroup1.Load(path)
-	if err != nil {
-		return nil, fmt.Errorf("load the cgroup of process %d: %w", pid, err)
+	path := cgroup1.PidPath(pid) // which looks now
+	c := &v1{control: sync.OnceValues(func() (cgroup1.Cgroup, error) { return cgroup1.Load(path) })}
+	if sub, err := path(cgroup1.Memory); err == nil {
+		c.memory = filepath.Join(root, string(cgroup1.Memory), sub)
 	}
-	c := &v1{control: control}
 	for _, name := range []cgroup1.Name{cgroup1.Pids, cgroup1.Devices, cgroup1.Memory, cgroup1.Freezer} {
 		sub, err := path(name)
 		if err != nil {
 			continue
 		}
-		dir := filepath.Join("/sys/fs/cgroup", string(name), sub)
+		dir := filepath.Join(root, string(name), sub)
 		if _, err := os.Stat(dir); err != nil {
 			continue // not mounted on this host
 		}
@@ -51,23 +56,25 @@ func (c *v1) Stats() (proto.Message, error) {
 	if _, err := os.Stat(c.dir); err != nil { // the library would answer zeros
 		return nil, gone(err)
 	}
-	m, err := c.control.Stat(cgroup1.IgnoreNotExist)
+	control, err := c.control()
 	if err != nil {
-		if errors.Is(err, cgroup1.ErrCgroupDeleted) {
-			err = os.ErrNotExist
-		}
-		return nil, gone(err)
+		return nil, deleted(err)
+	}
+	m, err := control.Stat(cgroup1.IgnoreNotExist)
+	if err != nil {
+		return nil, deleted(err)
 	}
 	return m, nil
 }
 
 func (c *v1) Pids() ([]int, error) {
-	processes, err := c.control.Processes(c.members, true)
+	control, err := c.control()
 	if err != nil {
-		if errors.Is(err, cgroup1.ErrCgroupDeleted) {
-			err = os.ErrNotExist
-		}
-		return nil, gone(err)
+		return nil, deleted(err)
+	}
+	processes, err := control.Processes(c.members, true)
+	if err != nil {
+		return nil, deleted(err)
 	}
 	pids := make([]int, len(processes))
 	for i, p := range processes {
@@ -76,29 +83,32 @@ func (c *v1) Pids() ([]int, error) {
 	return pids, nil
 }
 
-func (c *v1) OOMKills() (uint64, error) {
-	m, err := c.control.Stat(cgroup1.IgnoreNotExist)
-	if err != nil {
-		return 0, gone(err)
+// deleted translates what the library says of a cgroup that is gone.
+func deleted(err error) error {
+	if errors.Is(err, cgroup1.ErrCgroupDeleted) {
+		err = os.ErrNotExist
 	}
-	return m.GetMemoryOomControl().GetOomKill(), nil
+	return gone(err)
+}
+
+func (c *v1) OOMKills() (uint64, error) {
+	if c.memory == "" {
+		return 0, nil
+	}
+	kills, err := oomKills(filepath.Join(c.memory, "memory.oom_control"))
+	return kills, gone(err)
 }
 
 // WatchOOM uses an eventfd on memory.oom_control (cgroup v1 documentation,
 // memory.txt section 10). It also fires when the cgroup is removed.
 func (c *v1) WatchOOM(ctx context.Context, notify func()) error {
-	fd, err := c.control.OOMEventFD()
-	if errors.Is(err, cgroup1.ErrMemoryNotSupported) {
+	if c.memory == "" {
 		return fmt.Errorf("watch memory: %w", errdefs.ErrNotImplemented)
 	}
+	events, err := c.oomEvents()
 	if err != nil {
 		return fmt.Errorf("watch memory: %w", err)
 	}
-	if err := unix.SetNonblock(int(fd), true); err != nil { // so that Close ends a Read
-		unix.Close(int(fd))
-		return fmt.Errorf("watch memory: %w", err)
-	}
-	events := os.NewFile(fd, "memory.oom_control")
 	stop := context.AfterFunc(ctx, func() { events.Close() })
 	go func() {
 		defer events.Close()
@@ -115,4 +125,22 @@ func (c *v1) WatchOOM(ctx context.Context, notify func()) error {
 		}
 	}()
 	return nil
+}
+
+// oomEvents is an eventfd that counts how often memory was short.
+func (c *v1) oomEvents() (*os.File, error) {
+	control, err := os.Open(filepath.Join(c.memory, "memory.oom_control"))
+	if err != nil {
+		return nil, err
+	}
+	defer control.Close()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) // so that Close ends a Read
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	if err := cgroupfs.Write(c.memory, "cgroup.event_control", fmt.Sprintf("%d %d", fd, control.Fd())); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "memory.oom_control"), nil
 }

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,11 +63,13 @@ func (c *v2) Pids() ([]int, error) {
 }
 
 func (c *v2) OOMKills() (uint64, error) {
-	m, err := c.metrics()
-	if err != nil {
-		return 0, err
+	kills, err := oomKills(filepath.Join(c.dir, "memory.events"))
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(c.dir); err == nil { // without the controller
+			return 0, nil
+		}
 	}
-	return m.GetMemoryEvents().GetOomKill(), nil
+	return kills, gone(err)
 }
 
 // WatchOOM waits for changes of memory.events. The library's channels must be

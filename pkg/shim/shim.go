@@ -141,6 +141,9 @@ func Serve(c Config) error {
 func launchers(children *reaper.Reaper, logger *log.Entry) func(options.Options) launcher.Launcher {
 	cloner := direct.NewCloner(children)
 	usual := os.Getenv(options.LauncherEnv)
+	if usual != options.LauncherRunc {
+		go cloner.Prepare() // while containerd is on its way to the first request
+	}
 	return func(o options.Options) launcher.Launcher {
 		if o.Launcher == "" {
 			o.Launcher = usual

@@ -36,16 +36,32 @@ type Cloner struct {
 // NewCloner returns a Cloner whose processes r reaps.
 func NewCloner(r *reaper.Reaper) *Cloner { return &Cloner{children: r} }
 
+// Prepare makes the thread that clones before it is needed, which takes a
+// millisecond. What is wrong with it shows when it is needed.
+func (c *Cloner) Prepare() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.prepare()
+}
+
+func (c *Cloner) prepare() error {
+	if c.thread != nil {
+		return nil
+	}
+	t, err := newThread()
+	if err != nil {
+		return fmt.Errorf("prepare a thread to clone from: %w", err)
+	}
+	c.thread = t
+	return nil
+}
+
 // start starts a command in namespaces, and in a new cgroup if there is one.
 func (c *Cloner) start(cmd *exec.Cmd, ns *namespaces, cgroup *container.Cgroup) (<-chan reaper.Exit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.thread == nil {
-		t, err := newThread()
-		if err != nil {
-			return nil, fmt.Errorf("prepare a thread to clone from: %w", err)
-		}
-		c.thread = t
+	if err := c.prepare(); err != nil {
+		return nil, err
 	}
 	exits, err := c.thread.start(c.children, cmd, ns.joined, cgroup)
 	if errors.Is(err, errLost) || errors.Is(err, container.ErrLost) {
