@@ -65,8 +65,8 @@ func TestNativeProcessGetsTheSignalItself(t *testing.T) {
 	if p.DiesOf(unix.SIGTERM) || !p.DiesOf(unix.SIGKILL) {
 		t.Error("only SIGKILL is for sure")
 	}
-	must(t, p.Signal(unix.SIGHUP))
-	if e, oom := p.Wait(); e.Status != 129 || oom {
+	must(t, p.Signal(unix.SIGUSR1)) // not SIGHUP, which nohup makes all its children ignore
+	if e, oom := p.Wait(); e.Status != 138 || oom {
 		t.Errorf("%+v, out of memory: %t", e, oom)
 	}
 	p.Release()
