@@ -60,6 +60,11 @@ func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*la
 		return nil, fmt.Errorf("the container's root: %w", err)
 	}
 	defer root.Close()
+	// All these are of the container's process if that has not been reaped by now:
+	// then nobody else can have its number.
+	if err := c.init.Signal(0); err != nil {
+		return nil, fmt.Errorf("exec: %w", err)
+	}
 	room := processRoom(r.Process)
 	room.Join, room.OOMScore = true, c.spec.Process.OOMScoreAdj
 	room.User.Umask = umask(c.spec.Process)
