@@ -140,6 +140,12 @@ func (b *builder) mount(m *Mount) error {
 		return err
 	}
 	defer unix.Close(target)
+	// The kernel would say EINVAL.
+	if there, err := kindOf(target); err != nil {
+		return err
+	} else if there != kind {
+		return fmt.Errorf("a %s cannot be mounted on a %s", kind, there)
+	}
 	if err := moveTo(tree, target); err != nil {
 		return err
 	}
@@ -180,14 +186,19 @@ func (b *builder) open(m *Mount) (tree int, kind kind, err error) {
 	if err := setAttributes(tree, false, unix.MountAttr{Attr_set: m.Set, Attr_clr: m.Clear}); err != nil {
 		return -1, 0, err
 	}
+	kind, err = kindOf(tree)
+	return tree, kind, err
+}
+
+func kindOf(fd int) (kind, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(tree, &st); err != nil {
-		return -1, 0, err
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return tree, directory, nil
+		return directory, nil
 	}
-	return tree, file, nil
+	return file, nil
 }
 
 // newTmpfs makes a tmpfs. As with runc it takes the mode of the directory that it

@@ -17,6 +17,13 @@ const (
 	file
 )
 
+func (k kind) String() string {
+	if k == directory {
+		return "directory"
+	}
+	return "file"
+}
+
 // maxLinks is how many symbolic links Linux follows in one path.
 const maxLinks = 40
 
