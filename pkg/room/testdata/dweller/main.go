@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -136,7 +135,11 @@ func do(what string, args []string) (string, error) {
 	case "mkdir":
 		return "", os.Mkdir(args[0], 0o777)
 	case "ls":
-		names, err := filepath.Glob(filepath.Join(args[0], "*"))
+		entries, err := os.ReadDir(args[0])
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
 		return strings.Join(names, " "), err
 	case "cwd":
 		return os.Getwd()
