@@ -46,6 +46,19 @@ type machine struct {
 	limit   time.Duration // for all
 }
 
+// sharedWith are the directories that suites need, if they are below /tmp: the
+// checkout and the tools may be there as well.
+func sharedWith(t *testing.T, dir string) []string {
+	t.Helper()
+	shared := []string{dir}
+	for _, needed := range []string{testenv.Root(), filepath.Dir(testenv.Tool(t, "qemu", testenv.QEMUVersion))} {
+		if strings.HasPrefix(needed, "/tmp/") {
+			shared = append(shared, needed)
+		}
+	}
+	return shared
+}
+
 // run boots the machine and runs the suites, each as a subtest.
 func (m machine) run(t *testing.T) {
 	t.Helper()
@@ -58,7 +71,7 @@ func (m machine) run(t *testing.T) {
 	}
 	defer os.RemoveAll(dir)
 	v := vm.Machine{
-		Dir: testenv.Tool(t, "qemu", testenv.QEMUVersion), Work: t.TempDir(), Shared: []string{dir}, Systemd: m.systemd,
+		Dir: testenv.Tool(t, "qemu", testenv.QEMUVersion), Work: t.TempDir(), Shared: sharedWith(t, dir), Systemd: m.systemd,
 	}
 	env := append(os.Environ(),
 		"TMPDIR=/tmp", "GOPROXY=off", "WAZERO_TEST_SLOW="+slow,
