@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below but test-cgroup2, of which it runs the smoke test
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-cache test-artifact test-docker test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-direct test-cache test-artifact test-docker test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -45,6 +45,9 @@ test-shimtest: build ## containerd's conformance suite for shims, with a native 
 
 test-containerd: build ## containerd 1.6 to 2.4
 	$(call suite,containerd,cd test/integration && $(GO) test -count=1 -p 1 -timeout 30m ./containerd ./shim ./faults)
+
+test-direct: build ## both launchers make the same containers, and what is left to runc
+	$(call suite,direct,cd test/integration && $(GO) test -count=1 -timeout 15m ./direct)
 
 test-cache: build ## compiled code: what is compiled when and where, damage, bounds, commands
 	$(call suite,cache,cd test/integration && $(GO) test -count=1 -p 1 -timeout 30m ./compiled ./cache)
