@@ -38,7 +38,7 @@ func hooked(t *testing.T, p *place, s *specs.Spec) {
 	}
 	s.Annotations = map[string]string{"a.note": "kept"}
 	s.Hooks = &specs.Hooks{
-		Prestart:      one("prestart"), //nolint:staticcheck // deprecated, and still used
+		Prestart:      one("prestart"), //lint:ignore SA1019 deprecated, and still used
 		CreateRuntime: one("createRuntime"), Poststart: one("poststart"), Poststop: one("poststop"),
 	}
 }

@@ -57,7 +57,7 @@ func resources() []comparison {
 			},
 			spec: limited(specs.LinuxResources{Memory: &specs.LinuxMemory{
 				Limit: pointer(int64(256 << 20)), Reservation: pointer(int64(128 << 20)), Swap: pointer(int64(512 << 20)), CheckBeforeUpdate: pointer(true),
-				Kernel: pointer(int64(0)), KernelTCP: pointer(int64(0)), UseHierarchy: pointer(false), //nolint:staticcheck // deprecated, and still understood
+				Kernel: pointer(int64(0)), KernelTCP: pointer(int64(0)), UseHierarchy: pointer(false), //lint:ignore SA1019 deprecated, and still understood
 			}}),
 			want: on(view{"limit memory.limit_in_bytes": "268435456", "limit memory.soft_limit_in_bytes": "134217728"}, view{"limit memory.max": "268435456", "limit memory.low": "134217728"}),
 		},
