@@ -14,6 +14,8 @@ type Direct struct {
 	Version int `json:"version"`
 	// Cgroup is the container's, below the roots of the hierarchies.
 	Cgroup string `json:"cgroup"`
+	// Unit is the scope that systemd has made it for; empty if it has not.
+	Unit string `json:"unit,omitempty"`
 }
 
 // WriteDirect replaces the record. It sets the version.

@@ -2,10 +2,12 @@
 // there for the same linux.resources, and looks after it: members, limits, freezer,
 // removal.
 //
-// Only the cgroupfs form of linux.cgroupsPath is known here, not systemd's.
+// In the cgroupfs form of linux.cgroupsPath it is made here; in that of systemd, by
+// systemd, around the first process: see scope.go.
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 )
 
 // Cgroup is the cgroup of a container: a directory in each hierarchy. Its methods
@@ -24,6 +27,7 @@ import (
 type Cgroup struct {
 	layout *layout
 	path   string
+	scope  *unit // nil if systemd has not to do with it
 
 	mu     sync.Mutex // of updates
 	limits limits
@@ -97,10 +101,24 @@ func (c *Cgroup) Limit() error {
 	return nil
 }
 
-// Open is the cgroup of a container that exists, or has existed. An Update of it
-// knows of no limits before. The error says that this host's cgroups are not where
-// they are expected.
-func Open(path string) (*Cgroup, error) {
+// Begin makes a process, which is to be the only one by then, the first member of a
+// cgroup that has been prepared, and sets the limits. If it fails, some of that may
+// be done: then the cgroup is to be removed.
+func (c *Cgroup) Begin(ctx context.Context, pid int) error {
+	if c.scope != nil {
+		if err := c.start(ctx, pid); err != nil {
+			return err
+		}
+	} else if err := c.Add(pid); err != nil { // where it is not yet
+		return err
+	}
+	return c.Limit()
+}
+
+// Open is the cgroup of a container that exists, or has existed; unitName is
+// that of its scope if systemd has made it. An Update of it knows of no limits before. The
+// error says that this host's cgroups are not where they are expected.
+func Open(path, unitName string) (*Cgroup, error) {
 	l, err := host()
 	if err != nil {
 		return nil, err
@@ -108,11 +126,18 @@ func Open(path string) (*Cgroup, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	return &Cgroup{layout: l, path: path}, nil
+	c := &Cgroup{layout: l, path: path}
+	if unitName != "" {
+		c.scope = &unit{name: scope.Name{Unit: unitName}, started: true}
+	}
+	return c, nil
 }
 
 // plan for limits, which on v1 depends on what is set now.
 func (c *Cgroup) plan(l *limits) (plan, error) {
+	if c.scope != nil {
+		l = l.inScope()
+	}
 	if c.layout.v2 {
 		return l.v2()
 	}
@@ -188,7 +213,7 @@ func (c *Cgroup) explain(w write, dir string, err error) error {
 // where the kernel does not have that, or no unified hierarchy. On cgroup v1 and in
 // the hybrid form a process has to be in other hierarchies as well: see Thread.
 func (c *Cgroup) FD() (*os.File, bool) {
-	if c.layout.unified == "" || !cloneIntoCgroup() {
+	if c.layout.unified == "" || !cloneIntoCgroup() || c.scope != nil && !c.scope.started {
 		return nil, false
 	}
 	f, err := os.OpenFile(c.layout.unified+c.path, unix.O_DIRECTORY, 0)
@@ -228,22 +253,23 @@ func add(dir string, pid int) error {
 
 // Update changes limits, as "runc update" does: what r does not name stays. If that
 // fails, those of before are set again.
-func (c *Cgroup) Update(r *specs.LinuxResources) error {
+func (c *Cgroup) Update(ctx context.Context, r *specs.LinuxResources) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.limits.with(r)
-	err := c.change(&next)
+	err := c.change(ctx, &next)
 	if err == nil {
 		c.limits = next
 		return nil
 	}
 	if p, planErr := c.plan(&c.limits); planErr == nil {
+		_ = c.tellSystemd(ctx, &c.limits)
 		_ = c.apply(p)
 	}
 	return fmt.Errorf("update the cgroup %s: %w", c.path, err)
 }
 
-func (c *Cgroup) change(next *limits) error {
+func (c *Cgroup) change(ctx context.Context, next *limits) error {
 	p, err := c.plan(next)
 	if err != nil {
 		return err
@@ -252,6 +278,9 @@ func (c *Cgroup) change(next *limits) error {
 		if err := c.checkUse(next); err != nil {
 			return err
 		}
+	}
+	if err := c.tellSystemd(ctx, next); err != nil {
+		return err
 	}
 	return c.apply(p)
 }
@@ -309,8 +338,15 @@ func killAll(dir string) {
 
 // Remove kills what is left, and removes the cgroup. It may be called again.
 func (c *Cgroup) Remove() error {
+	if c.scope != nil && !c.scope.started {
+		return nil // what is there now is not ours
+	}
 	if err := cgroupfs.Remove(c.dirs()...); err != nil {
 		return fmt.Errorf("remove the cgroup %s: %w", c.path, err)
+	}
+	if c.scope != nil {
+		// There is nothing left to run; systemd will find that out without being told.
+		_ = scope.Stop(context.Background(), c.scope.name.Unit)
 	}
 	return nil
 }

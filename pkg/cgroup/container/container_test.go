@@ -370,7 +370,7 @@ func TestPathsThatAreNoContainers(t *testing.T) {
 			if _, err := create(l, path, nil); err == nil {
 				t.Errorf("%s: %q was made", name, path)
 			}
-			if _, err := Open(path); err == nil {
+			if _, err := Open(path, ""); err == nil {
 				t.Errorf("%s: %q was opened", name, path)
 			}
 		}
@@ -421,7 +421,7 @@ func TestWritesOfVersion2(t *testing.T) {
 		}
 	}
 	c := &Cgroup{layout: &layout{hierarchies: []hierarchy{{root: root}}, unified: root, v2: true}, path: "/id"}
-	if err := c.Update(read(t, `{"memory":{"limit":4096,"swap":4096},"pids":{"limit":0},"blockIO":{"weight":500},"cpu":{"quota":5000,"period":10000},"unified":{"io.max":"8:0 rbps=1"}}`)); err != nil {
+	if err := c.Update(t.Context(), read(t, `{"memory":{"limit":4096,"swap":4096},"pids":{"limit":0},"blockIO":{"weight":500},"cpu":{"quota":5000,"period":10000},"unified":{"io.max":"8:0 rbps=1"}}`)); err != nil {
 		t.Fatal(err) // memory.swap.max is not there, but no swap was wanted
 	}
 	for file, want := range map[string]string{"memory.max": "4096", "cpu.max": "5000 10000", "io.weight": "4950", "pids.max": "1", "io.max": "8:0 rbps=1"} {
@@ -429,18 +429,18 @@ func TestWritesOfVersion2(t *testing.T) {
 			t.Errorf("%s is %q (%v), want %s", file, got, err, want)
 		}
 	}
-	err := c.Update(read(t, `{"memory":{"limit":4096,"swap":8192}}`))
+	err := c.Update(t.Context(), read(t, `{"memory":{"limit":4096,"swap":8192}}`))
 	if err == nil || !strings.Contains(err.Error(), "linux.resources.memory.swap: the controller memory is not enabled") {
 		t.Error(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "memory.current"), []byte("5000\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err = c.Update(read(t, `{"memory":{"limit":5000,"swap":-1,"checkBeforeUpdate":true}}`))
+	err = c.Update(t.Context(), read(t, `{"memory":{"limit":5000,"swap":-1,"checkBeforeUpdate":true}}`))
 	if err == nil || !strings.Contains(err.Error(), "linux.resources.memory.limit: 5000 is not more than the 5000 bytes that are in use") {
 		t.Error(err)
 	}
-	if err := c.Update(read(t, `{"memory":{"limit":5001,"swap":-1,"checkBeforeUpdate":true}}`)); err != nil {
+	if err := c.Update(t.Context(), read(t, `{"memory":{"limit":5001,"swap":-1,"checkBeforeUpdate":true}}`)); err != nil {
 		t.Error(err)
 	}
 }
@@ -453,13 +453,13 @@ func TestRefusedWritesAreRepeated(t *testing.T) {
 	c := created(t, l, pathFor(t), `{"cpu":{"quota":5000,"period":10000}}`)
 	dir := l.dir("cpu", c.path)
 	// More than the quota can be saved up only under the new one.
-	if err := c.Update(read(t, `{"cpu":{"quota":50000,"period":100000,"burst":40000}}`)); err != nil {
+	if err := c.Update(t.Context(), read(t, `{"cpu":{"quota":50000,"period":100000,"burst":40000}}`)); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := cgroupfs.Read(dir, file); err != nil || got != "40000" {
 		t.Errorf("%s is %s (%v)", file, got, err)
 	}
-	err := c.Update(read(t, `{"cpu":{"quota":60000,"burst":70000}}`))
+	err := c.Update(t.Context(), read(t, `{"cpu":{"quota":60000,"burst":70000}}`))
 	if err == nil || !strings.Contains(err.Error(), "linux.resources.cpu.burst: ") {
 		t.Error(err)
 	}

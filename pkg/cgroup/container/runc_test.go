@@ -104,7 +104,7 @@ func TestCgroupsAreRuncs(t *testing.T) {
 			compare(t, "created", ours, theirs)
 			for _, update := range test.updates {
 				u := read(t, update)
-				if !alike(t, "update "+update, c.Update(u), r.update(name, u)) {
+				if !alike(t, "update "+update, c.Update(t.Context(), u), r.update(name, u)) {
 					continue
 				}
 				compare(t, "after the update "+update, ours, theirs)
@@ -146,7 +146,10 @@ func alike(t *testing.T, what string, ours, theirs error) bool {
 }
 
 // runc makes containers whose process waits.
-type runc struct{ path, root, rootfs string }
+type runc struct {
+	path, root, rootfs string
+	systemd            bool
+}
 
 func newRunc(t *testing.T) *runc {
 	t.Helper()
@@ -197,7 +200,7 @@ func (r *runc) create(t *testing.T, id, path string, resources *specs.LinuxResou
 		t.Fatal(err)
 	}
 	if err := r.run(nil, "create", "--bundle", bundle, id); err != nil {
-		if text := err.Error(); !strings.Contains(text, "cgroup") && !strings.Contains(text, "swap limit") && !strings.Contains(text, "memory+swap") {
+		if text := err.Error(); !r.systemd && !strings.Contains(text, "cgroup") && !strings.Contains(text, "swap limit") && !strings.Contains(text, "memory+swap") {
 			t.Errorf("it is not about limits: %v", err)
 		}
 		return err
@@ -225,7 +228,8 @@ func (r *runc) run(input []byte, args ...string) error {
 		return err
 	}
 	defer output.Close()
-	cmd := exec.Command(r.path, append([]string{"--root", filepath.Join(r.root, "state")}, args...)...)
+	global := []string{"--root", filepath.Join(r.root, "state"), fmt.Sprintf("--systemd-cgroup=%v", r.systemd)}
+	cmd := exec.Command(r.path, append(global, args...)...)
 	if input != nil {
 		cmd.Stdin = bytes.NewReader(input)
 	}

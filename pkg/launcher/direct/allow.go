@@ -34,8 +34,6 @@ func outside(config *oci.Config, o options.Options) string {
 		return "the runtime option NoPivotRoot"
 	case config.Spec.Linux == nil:
 		return "linux is missing"
-	case o.UsesSystemd(config.Spec):
-		return "linux.cgroupsPath in the form of systemd"
 	}
 	if why := hostLacks(); why != "" {
 		return why
@@ -43,9 +41,13 @@ func outside(config *oci.Config, o options.Options) string {
 	if field := unknownField(config.JSON()); field != "" {
 		return field
 	}
+	path := checkCgroup
+	if o.UsesSystemd(config.Spec) {
+		path = checkScope
+	}
 	for _, check := range []func(*specs.Spec) string{
-		checkNamespaces, checkNames, checkLimits, checkMounts, checkPaths, checkSysctls, checkCgroup, checkDevices,
-		checkPropagation, checkSeccomp,
+		checkNamespaces, checkNames, checkLimits, checkMounts, checkPaths, checkSysctls, checkResources, checkDevices,
+		checkPropagation, checkSeccomp, path,
 	} {
 		if why := check(config.Spec); why != "" {
 			return why
@@ -283,6 +285,10 @@ func checkCgroup(spec *specs.Spec) string {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) == "/" {
 		return fmt.Sprintf("linux.cgroupsPath %q", p)
 	}
+	return ""
+}
+
+func checkResources(spec *specs.Spec) string {
 	if spec.Linux.Resources == nil {
 		return ""
 	}

@@ -26,6 +26,7 @@ func conditions() map[string]condition {
 		"mounts[].destination":      destinations(),
 		"mounts[].type":             mountTypes(),
 		"mounts[].options[]":        mountOptions(),
+		"annotations.*":             annotations(),
 		"linux.sysctl.*":            sysctls(),
 		"linux.resources.unified.*": unified(),
 		"linux.cgroupsPath":         cgroupsPaths(),
@@ -308,7 +309,23 @@ func cgroupsPaths() condition {
 	to := func(path string) change { return func(s *specs.Spec) { s.Linux.CgroupsPath = path } }
 	return condition{
 		direct: []change{to("/a"), to("/kubepods/besteffort/pod1/c"), to("/a:b:c")},
-		runc:   map[string][]change{"linux.cgroupsPath": {to(""), to("/"), to("/a/.."), to("a/b"), to("system.slice:docker:1")}},
+		runc: map[string][]change{
+			"linux.cgroupsPath":              {to(""), to("/"), to("/a/.."), to("a/b"), to("a:b")},
+			"linux.cgroupsPath \"a.slice:b:": {to("a.slice:b:"), to("a.slice:b:c.slice")},
+			"linux.cgroupsPath \":a:b\"":     {to(":a:b")},
+		},
+	}
+}
+
+func annotations() condition {
+	with := func(name string) change {
+		return func(s *specs.Spec) { s.Annotations = map[string]string{"a": "1", name: "2"} }
+	}
+	const property = unitProperties + "CPUWeight"
+	scoped := func(s *specs.Spec) { s.Linux.CgroupsPath = "system.slice:docker:1" }
+	return condition{
+		direct: []change{with("org.example"), with(property)},
+		runc:   map[string][]change{"annotations." + property: {both(scoped, with(property))}},
 	}
 }
 

@@ -85,11 +85,11 @@ func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*la
 func (c *directContainer) Pause(ctx context.Context) error  { return c.cgroup.Freeze(ctx) }
 func (c *directContainer) Resume(ctx context.Context) error { return c.cgroup.Thaw(ctx) }
 
-func (c *directContainer) Update(_ context.Context, resources *specs.LinuxResources) error {
+func (c *directContainer) Update(ctx context.Context, resources *specs.LinuxResources) error {
 	if why := container.Unsupported(resources); why != "" {
 		return fmt.Errorf("update: %s is not for a container that was made without runc: set the runtime option launcher to runc: %w", why, errdefs.ErrNotImplemented)
 	}
-	return c.cgroup.Update(resources)
+	return c.cgroup.Update(ctx, resources)
 }
 
 func (c *directContainer) KillAll(context.Context) error { return c.cgroup.Kill() }
@@ -118,7 +118,7 @@ func Cleanup(ctx context.Context, dir bundle.Dir, id string) error {
 	if err != nil {
 		return err
 	}
-	cg, err := container.Open(d.Cgroup)
+	cg, err := container.Open(d.Cgroup, d.Unit)
 	if err != nil {
 		return err
 	}

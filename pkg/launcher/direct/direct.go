@@ -16,6 +16,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
@@ -117,13 +118,10 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 		return nil, "", err
 	}
 	defer ns.close()
-	// What there is to clean up is known before it is there.
-	if err := r.Bundle.WriteDirect(bundle.Direct{Cgroup: spec.Linux.CgroupsPath}); err != nil {
-		return nil, "", err
-	}
-	cg, err := container.Prepare(spec.Linux.CgroupsPath, spec.Linux.Resources)
+	cg, err := l.prepareCgroup(r.Bundle, spec)
 	if err != nil {
-		return nil, "", err
+		// What is there is somebody else's.
+		return nil, "", errors.Join(err, r.Bundle.RemoveDirect())
 	}
 	c := &directContainer{
 		cloner: l.cloner, spec: spec, cgroup: cg, log: l.log.WithField("id", r.ID),
@@ -131,7 +129,11 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 	}
 	defer func() {
 		if retErr != nil {
-			retErr = errors.Join(retErr, cg.Remove())
+			err := cg.Remove()
+			if err == nil {
+				err = r.Bundle.RemoveDirect()
+			}
+			retErr = errors.Join(retErr, err)
 		}
 	}()
 	c.init, warning, err = c.launch(ctx, launch{
@@ -139,6 +141,25 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec), cgroup: cg,
 	})
 	return c, warning, err
+}
+
+// prepareCgroup also records what there is to clean up, before it is there.
+func (l *Launcher) prepareCgroup(dir bundle.Dir, spec *specs.Spec) (*container.Cgroup, error) {
+	if !l.options.UsesSystemd(spec) {
+		if err := dir.WriteDirect(bundle.Direct{Cgroup: spec.Linux.CgroupsPath}); err != nil {
+			return nil, err
+		}
+		return container.Prepare(spec.Linux.CgroupsPath, spec.Linux.Resources)
+	}
+	name, err := scope.Parse(spec.Linux.CgroupsPath)
+	if err != nil {
+		return nil, err
+	}
+	cg, err := container.PrepareScope(name, spec.Linux.Resources)
+	if err != nil {
+		return nil, err
+	}
+	return cg, dir.WriteDirect(bundle.Direct{Cgroup: name.Path(), Unit: name.Unit})
 }
 
 // launch starts a runner and waits until it is in its room and has its code.
@@ -161,13 +182,13 @@ func (c *directContainer) launch(ctx context.Context, l launch) (_ *launcher.Pro
 			p.Discard()
 		}
 	}()
-	if err := c.cgroup.Add(p.Pid); err != nil { // where it is not yet
-		return nil, "", err
-	}
 	if l.cgroup != nil {
-		if err := l.cgroup.Limit(); err != nil {
-			return nil, "", err
-		}
+		err = l.cgroup.Begin(ctx, p.Pid)
+	} else {
+		err = c.cgroup.Add(p.Pid) // where it is not yet
+	}
+	if err != nil {
+		return nil, "", err
 	}
 	if err := handoff.Enter(l.root); err != nil && !errors.Is(err, syscall.EPIPE) { // it may have said why it is gone
 		return nil, "", err

@@ -6,6 +6,7 @@
 //	allow.go       which configurations this package understands in full
 //	fields.go      the list of fields
 //	mounts.go      what becomes of mounts
+//	scope.go       cgroups that systemd makes
 //	plan.go        what becomes of the rest
 //	thread.go      the thread that clones
 //	namespaces.go  which namespaces are new, and which are joined

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 )
 
 // Cgroup is the one of a holder, below that of its pod.
@@ -46,17 +47,7 @@ func ParentPath(parent string) string {
 	if !strings.HasSuffix(parent, ".slice") || strings.Contains(strings.TrimPrefix(parent, "/"), "/") {
 		return path.Join("/", parent)
 	}
-	name := strings.TrimSuffix(strings.TrimPrefix(parent, "/"), ".slice")
-	if name == "-" {
-		return "/"
-	}
-	whole := "/"
-	for i := range name {
-		if name[i] == '-' {
-			whole = path.Join(whole, name[:i]+".slice")
-		}
-	}
-	return path.Join(whole, name+".slice")
+	return scope.SlicePath(strings.TrimPrefix(parent, "/"))
 }
 
 const unifiedRoot = "/sys/fs/cgroup"
@@ -83,8 +74,9 @@ func (c *Cgroup) add(ctx context.Context, pid int) error {
 		return nil
 	}
 	if c.Unit != "" {
-		if err := startScope(ctx, c.Slice, c.Unit, pid); err != nil {
-			return err
+		s := scope.Scope{Name: scope.Name{Slice: c.Slice, Unit: c.Unit}, Description: "holder of a pod's namespaces"}
+		if err := scope.Start(ctx, s, pid); err != nil {
+			return fmt.Errorf("make the pod's cgroup: %w; without systemd, set cgroupDriver: cgroupfs in the kubelet's configuration", err)
 		}
 	}
 	if cgroups.Mode() == cgroups.Unified {
@@ -117,7 +109,9 @@ func (c *Cgroup) remove(ctx context.Context) error {
 		return nil
 	}
 	if c.Unit != "" {
-		stopScope(ctx, c.Unit)
+		// The kernel has emptied it, and systemd removes it by itself, except where
+		// nobody tells it (cgroup v1 in a container).
+		_ = scope.Stop(ctx, c.Unit)
 	}
 	return cgroup.RemovePath(c.Path)
 }

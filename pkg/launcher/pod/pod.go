@@ -4,8 +4,7 @@
 //	pod.go      start a holder, end it
 //	clone.go    the process and its namespaces
 //	user.go     the same inside a user namespace that is there already
-//	cgroup.go   cgroupfs form
-//	scope.go    systemd form
+//	cgroup.go   its cgroup, in both forms
 //	shm.go      what the pod's containers mount as /dev/shm
 //	cleanup.go  for the delete helper: there is no shim
 package pod

@@ -53,7 +53,7 @@ func TestSystemd(t *testing.T) {
 		t.Skip("the cgroups that systemd makes are not part of the short form")
 	}
 	t.Parallel()
-	m := pods("^(limits|exec|OOMKilled|CPU_limit|resize|stats|sandbox|beside_a_normal_pod)$")
+	m := pods("^(limits|exec|OOMKilled|CPU_limit|resize|stats|sandbox|beside_a_normal_pod|systemd)$")
 	m.systemd = true
 	m.run(t)
 }

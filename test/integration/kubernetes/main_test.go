@@ -136,6 +136,7 @@ func pods(t *testing.T, k cluster) {
 		{"program that is not there", notFound},
 		{"files of the pod", files},
 		{"beside a normal pod", neighbours},
+		{"systemd", scopes},
 	}
 	t.Run("group", func(t *testing.T) {
 		for _, test := range tests {

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 )
 
 // Launched is what the shim has logged of a Wasm container.
@@ -73,16 +71,11 @@ func (c *Containerd) LaunchedFor(t testing.TB, id string) Launched {
 // none of expected is a part of, if none was made directly, or if one of expected
 // did not happen though all tests of the suite have been run. It is for the end
 // of a suite, whose containers are those that daemons make of what users ask for.
-// With another launcher than "auto", and where systemd makes cgroups, which runc
-// asks it for, it does nothing.
+// With another launcher than "auto" it does nothing.
 func (c *Containerd) RequireDirect(t testing.TB, expected ...string) {
 	t.Helper()
 	if launcher := os.Getenv(launcherEnv); launcher != "auto" && launcher != "" {
 		t.Logf("who makes containers was decided by %s=%s", launcherEnv, launcher)
-		return
-	}
-	if isolated.UnderSystemd() {
-		t.Log("systemd makes the cgroups, so runc makes containers")
 		return
 	}
 	direct := 0
