@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
 
@@ -60,31 +60,14 @@ func settle(j *Job) error {
 		}
 	}
 	for name, value := range j.Wished {
-		_ = setSysctl(name, value)
+		_ = room.SetSysctl(name, value)
 	}
 	for name, value := range j.Sysctls {
-		if err := setSysctl(name, value); err != nil {
+		if err := room.SetSysctl(name, value); err != nil {
 			return fmt.Errorf("set the pod's sysctl %s to %q: %w", name, value, err)
 		}
 	}
 	return nil
-}
-
-// setSysctl writes to the files of this process's namespaces: which those are is
-// decided by who opens them, not by where /proc was mounted.
-func setSysctl(name, value string) error {
-	root, err := os.OpenRoot("/proc/sys")
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	f, err := root.OpenFile(filepath.FromSlash(name), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.WriteString(value)
-	return err
 }
 
 // confine makes the process harmless. Each step takes away something that the
