@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	_ "crypto/sha256" // which go-digest takes from whoever has it
 	"encoding/json"
 	"fmt"
 	"os"
