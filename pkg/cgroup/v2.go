@@ -27,7 +27,7 @@ func loadV2(pid int) (Cgroup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load cgroup %s: %w", path, err)
 	}
-	return &v2{manager: manager, dir: filepath.Join("/sys/fs/cgroup", path)}, nil
+	return &v2{manager: manager, dir: filepath.Join(root, path)}, nil
 }
 
 func (c *v2) Path() string { return c.dir }

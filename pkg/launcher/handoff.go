@@ -37,8 +37,8 @@ type Handoff struct {
 }
 
 // maxAnswers is how often a runner answers at most: that its room is prepared, that
-// it is in it, that the code is stale, that its replacement is, and what it made of the module by
-// itself.
+// it is in it, that the code is stale, that its replacement is, and what it made of
+// the module by itself.
 const maxAnswers = 5
 
 // NewHandoff prepares the files for a Wasm plan. The plan's module stays the

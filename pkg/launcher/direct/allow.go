@@ -187,23 +187,20 @@ func checkNamespaces(spec *specs.Spec) string {
 	return ""
 }
 
-func hasNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type == kind {
-			return true
+// namespaceOf finds a namespace of the spec, or nil.
+func namespaceOf(spec *specs.Spec, kind specs.LinuxNamespaceType) *specs.LinuxNamespace {
+	for i := range spec.Linux.Namespaces {
+		if ns := &spec.Linux.Namespaces[i]; ns.Type == kind {
+			return ns
 		}
 	}
-	return false
+	return nil
 }
 
 // hasOwnNamespace tells whether there is a namespace that is not the shim's.
 func hasOwnNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type == kind {
-			return ns.Path == "" || !isCurrent(ns.Path, kind)
-		}
-	}
-	return false
+	ns := namespaceOf(spec, kind)
+	return ns != nil && (ns.Path == "" || !isCurrent(ns.Path, kind))
 }
 
 // isCurrent tells whether a path leads to a namespace of this process, or nowhere.
@@ -225,7 +222,7 @@ func isCurrent(path string, kind specs.LinuxNamespaceType) bool {
 
 // checkNames: the host's own name is not a container's to set.
 func checkNames(spec *specs.Spec) string {
-	if (spec.Hostname != "" || spec.Domainname != "") && !hasNamespace(spec, specs.UTSNamespace) {
+	if (spec.Hostname != "" || spec.Domainname != "") && namespaceOf(spec, specs.UTSNamespace) == nil {
 		return "hostname without a UTS namespace"
 	}
 	return ""

@@ -32,9 +32,8 @@ func roomOf(config *oci.Config) *room.Room {
 	r.Masked, r.ReadOnlyPaths = visible(spec.Linux.MaskedPaths), visible(spec.Linux.ReadonlyPaths)
 	r.Hooks = len((&hooks{spec: spec}).creating()) > 0
 	r.Hostname, r.Domainname = spec.Hostname, spec.Domainname
-	for _, ns := range spec.Linux.Namespaces {
-		r.Loopback = r.Loopback || ns.Type == specs.NetworkNamespace && ns.Path == ""
-	}
+	network := namespaceOf(spec, specs.NetworkNamespace)
+	r.Loopback = network != nil && network.Path == ""
 	r.Sysctls = make(map[string]string, len(spec.Linux.Sysctl))
 	for name, value := range spec.Linux.Sysctl {
 		r.Sysctls[strings.ReplaceAll(name, ".", "/")] = value

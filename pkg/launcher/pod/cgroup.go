@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 )
 
@@ -50,8 +51,6 @@ func ParentPath(parent string) string {
 	return scope.SlicePath(strings.TrimPrefix(parent, "/"))
 }
 
-const unifiedRoot = "/sys/fs/cgroup"
-
 // holderShares are the fewest that a cgroup can have, as pause containers do.
 const holderShares = 2
 
@@ -61,7 +60,7 @@ func newCgroup(parent, id string) (*Cgroup, error) {
 		return &c, nil
 	}
 	if cgroups.Mode() == cgroups.Unified {
-		if err := os.MkdirAll(filepath.Join(unifiedRoot, c.Path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(cgroupfs.Root, c.Path), 0o755); err != nil {
 			return nil, fmt.Errorf("make the pod's cgroup: %w", err)
 		}
 	}
@@ -83,7 +82,7 @@ func (c *Cgroup) add(ctx context.Context, pid int) error {
 		if c.Unit != "" {
 			return nil
 		}
-		dir := filepath.Join(unifiedRoot, c.Path)
+		dir := filepath.Join(cgroupfs.Root, c.Path)
 		_ = os.WriteFile(filepath.Join(dir, "cpu.weight"), []byte("1"), 0) // if the pod's cgroup has the controller
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
 			return fmt.Errorf("move the pod's holder into its cgroup: %w", err)

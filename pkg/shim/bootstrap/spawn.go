@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
 // selfExe is the running binary, even when its file has been replaced.
@@ -102,7 +104,7 @@ func place(pid int, ps *params) error {
 	if ps.options.ShimCgroup == "" {
 		return nil
 	}
-	return joinCgroup(cgroupRoot, ps.options.ShimCgroup, pid)
+	return joinCgroup(cgroupfs.Root, ps.options.ShimCgroup, pid)
 }
 
 // adjustOOMScore makes the shim a slightly better victim than containerd, and
@@ -120,8 +122,6 @@ func adjustOOMScore(pid int) {
 	}
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(min(score+1, max))), 0)
 }
-
-const cgroupRoot = "/sys/fs/cgroup"
 
 // joinCgroup puts a process into an existing cgroup: in the unified hierarchy, or
 // on cgroup v1 in every hierarchy that has it.
