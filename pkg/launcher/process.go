@@ -28,7 +28,10 @@ type Process struct {
 // arrives. handoff is nil for a native program.
 func NewProcess(pid int, exits <-chan reaper.Exit, handoff *Handoff) (*Process, error) {
 	p := &Process{Pid: pid, Handoff: handoff, exits: exits}
-	fd, err := unix.PidfdOpen(pid, 0)
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if errors.Is(err, unix.EINVAL) { // before Linux 5.10
+		fd, err = unix.PidfdOpen(pid, 0)
+	}
 	if errors.Is(err, unix.ESRCH) { // ended, and reaped, already: exits tells
 		return p, nil
 	}
@@ -37,6 +40,25 @@ func NewProcess(pid int, exits <-chan reaper.Exit, handoff *Handoff) (*Process, 
 	}
 	p.pidfd = os.NewFile(uintptr(fd), "pidfd")
 	return p, nil
+}
+
+// AtEnd calls f as soon as the process has ended, which is before its parent has
+// handled SIGCHLD. f may also be called at Release.
+func (p *Process) AtEnd(f func()) {
+	if p.pidfd == nil {
+		return
+	}
+	conn, err := p.pidfd.SyscallConn()
+	if err != nil {
+		return
+	}
+	go func() {
+		_ = conn.Read(func(fd uintptr) bool {
+			n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			return n > 0
+		})
+		f()
+	}()
 }
 
 // Wait returns when the process has ended. It must be called exactly once. The

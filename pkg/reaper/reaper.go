@@ -51,7 +51,7 @@ func (r *Reaper) Run(ctx context.Context) error {
 	go func() {
 		defer signal.Stop(sigs)
 		for {
-			r.reap()
+			r.Reap()
 			select {
 			case <-sigs:
 			case <-ctx.Done():
@@ -62,9 +62,12 @@ func (r *Reaper) Run(ctx context.Context) error {
 	return nil
 }
 
-// reap collects all children that have ended. The lock spans the wait and the
-// look-up, so that a child cannot end between its start and its registration.
-func (r *Reaper) reap() {
+// Reap collects all children that have ended. Run does so after every SIGCHLD, which
+// has a long way through the Go runtime: who learns of an end earlier may call it.
+//
+// The lock spans the wait and the look-up, so that a child cannot end between its
+// start and its registration.
+func (r *Reaper) Reap() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {

@@ -110,13 +110,13 @@ func (l *layout) v1() []hierarchy {
 }
 
 // cloneIntoCgroup tells whether clone3 knows CLONE_INTO_CGROUP (Linux 5.7, and no
-// filter in the way). It asks with a descriptor that is not open, which is found out
-// before anything is cloned.
+// filter in the way). It asks with a number that no descriptor can have, which is
+// found out before anything is cloned; older kernels call the structure too long.
 var cloneIntoCgroup = sync.OnceValue(func() bool {
-	const none = 1<<31 - 1
+	const none = 1 << 31
 	args := struct {
 		flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 	}{flags: unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD), cgroup: none}
 	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
-	return errno == unix.EBADF
+	return errno == unix.EINVAL
 })

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"sync"
 	"syscall"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
@@ -57,18 +57,18 @@ func (c *Cloner) prepare() error {
 	return nil
 }
 
-// start starts a command in namespaces, and in a new cgroup if there is one.
-func (c *Cloner) start(cmd *exec.Cmd, ns *namespaces, cgroup *container.Cgroup) (<-chan reaper.Exit, error) {
+// start starts a program in namespaces, and in a new cgroup if there is one.
+func (c *Cloner) start(program *reaper.Program, ns *namespaces, cgroup *container.Cgroup) (pid int, exits <-chan reaper.Exit, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.prepare(); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	exits, err := c.thread.start(c.children, cmd, ns.joined, cgroup)
+	pid, exits, err = c.thread.start(c.children, program, ns.joined, cgroup)
 	if errors.Is(err, errLost) || errors.Is(err, container.ErrLost) {
 		c.thread = nil // it stays where it is, for its children
 	}
-	return exits, err
+	return pid, exits, err
 }
 
 // Launcher implements launcher.Launcher.
@@ -247,16 +247,14 @@ type launch struct {
 	cgroup     *container.Cgroup // a new one, the limits of which are not set yet, or nil
 }
 
-// command is the runner.
-func command(l launch, handoff *launcher.Handoff) *exec.Cmd {
+// runner is the program of a container's process.
+func runner(l launch, handoff *launcher.Handoff, streams *ends) *reaper.Program {
 	rewritten := oci.RewriteProcess(l.process, l.plan)
-	cmd := exec.Command(job.ExecPath)
-	cmd.Args = rewritten.Args
-	cmd.Env = environment(rewritten.Env, l.cpu)
-	cmd.Dir = "/"
-	cmd.ExtraFiles = handoff.Files()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: l.namespaces.created}
-	return cmd
+	return &reaper.Program{
+		Path: job.ExecPath, Args: rewritten.Args, Env: environment(rewritten.Env, l.cpu), Dir: "/",
+		Files: append([]*os.File{streams.in, streams.out, streams.err}, handoff.Files()...),
+		Attr:  &syscall.SysProcAttr{Setsid: true, Cloneflags: l.namespaces.created},
+	}
 }
 
 // clone starts the process.
@@ -266,24 +264,23 @@ func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.
 		return nil, err
 	}
 	defer streams.close()
-	cmd := command(l, handoff)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = streams.in, streams.out, streams.err
+	program := runner(l, handoff, streams)
 	if dir, ok := c.cgroup.FD(); ok {
 		defer dir.Close() // and not before: without a use of it, the garbage collector would
-		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+		program.Attr.UseCgroupFD, program.Attr.CgroupFD = true, int(dir.Fd())
 	}
-	exits, err := c.cloner.start(cmd, l.namespaces, l.cgroup)
+	pid, exits, err := c.cloner.start(program, l.namespaces, l.cgroup)
 	if err != nil {
 		return nil, fmt.Errorf("clone the runner: %w", err)
 	}
 	l.streams.ProcessStarted()
 	handoff.Inherited()
-	p, err := launcher.NewProcess(cmd.Process.Pid, exits, handoff)
+	p, err := launcher.NewProcess(pid, exits, handoff)
 	if err != nil {
-		_ = cmd.Process.Kill()
+		_ = unix.Kill(pid, unix.SIGKILL)
 		return nil, err
 	}
-	_ = cmd.Process.Release() // from now on it is just a pid
+	p.AtEnd(c.cloner.children.Reap)
 	if err := streams.attach(l.streams); err != nil {
 		p.Discard()
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"sync"
 	"unsafe"
@@ -88,12 +87,13 @@ func emptyBoundingSet() error {
 	}
 }
 
-// start starts a command in namespaces that exist, by their CLONE_NEW… flags, and in
+// start starts a program in namespaces that exist, by their CLONE_NEW… flags, and in
 // a cgroup that has just been prepared; nil leaves it in the shim's.
-func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[uintptr]*os.File, cgroup *container.Cgroup) (<-chan reaper.Exit, error) {
+func (t *thread) start(children *reaper.Reaper, program *reaper.Program, namespaces map[uintptr]*os.File, cgroup *container.Cgroup) (pid int, exits <-chan reaper.Exit, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	type result struct {
+		pid   int
 		exits <-chan reaper.Exit
 		err   error
 	}
@@ -101,7 +101,7 @@ func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[ui
 	t.work <- func() {
 		var r result
 		start := func() (err error) {
-			r.exits, err = children.StartCommand(cmd)
+			r.pid, r.exits, err = children.StartProgram(program)
 			return err
 		}
 		r.err = t.visit(namespaces, func() error {
@@ -113,7 +113,7 @@ func (t *thread) start(children *reaper.Reaper, cmd *exec.Cmd, namespaces map[ui
 		results <- r
 	}
 	r := <-results
-	return r.exits, r.err
+	return r.pid, r.exits, r.err
 }
 
 // errLost is the error of a thread that could not come home. It must not clone any
