@@ -30,6 +30,10 @@ type Request struct {
 	// Code is for a Wasm plan: where its machine code comes from. With nil the
 	// runner compiles by itself.
 	Code CodeSource
+	// Born is called once the init process exists, in its cgroup, and before Create
+	// returns, which may still fail: there may be time, while the process makes its
+	// room.
+	Born func(*Process)
 }
 
 // ExecRequest describes an additional process of a running container.

@@ -138,7 +138,7 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 	}()
 	c.init, warning, err = c.launch(ctx, launch{
 		process: spec.Process, plan: r.Plan, room: roomOf(r.Config), namespaces: ns,
-		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec), cgroup: cg,
+		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec), cgroup: cg, born: r.Born,
 	})
 	return c, warning, err
 }
@@ -199,6 +199,9 @@ func (c *directContainer) launch(ctx context.Context, l launch) (_ *launcher.Pro
 		}
 	}
 	provided := handoff.ProvideMeanwhile(ctx, l.code)
+	if l.born != nil {
+		l.born(p)
+	}
 	entering, cancel := context.WithTimeout(ctx, enterTimeout)
 	defer cancel()
 	warning, err = handoff.Entered(entering)
@@ -245,6 +248,7 @@ type launch struct {
 	code       launcher.CodeSource
 	cpu        *specs.LinuxCPU
 	cgroup     *container.Cgroup // a new one, the limits of which are not set yet, or nil
+	born       func(*launcher.Process)
 }
 
 // runner is the program of a container's process.

@@ -87,6 +87,9 @@ func (l *Launcher) Create(ctx context.Context, r launcher.Request) (_ launcher.C
 		return nil, provideErr
 	}
 	c.init = p
+	if r.Born != nil {
+		r.Born(p)
+	}
 	return c, nil
 }
 

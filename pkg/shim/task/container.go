@@ -1,6 +1,7 @@
 package task
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -29,8 +30,10 @@ type container struct {
 
 	os     launcher.Container
 	cgroup cgroup.Cgroup // nil if there is none to be read
-	init   *process
-	oom    oomCounter
+	// unwatchOOM ends the watch for out-of-memory kills; nil without a cgroup.
+	unwatchOOM context.CancelFunc
+	init       *process
+	oom        oomCounter
 
 	mu     sync.Mutex
 	execs  map[string]*process

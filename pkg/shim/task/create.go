@@ -132,16 +132,21 @@ func (s *Service) launch(ctx, patience context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
+	var recorded error
 	c.os, err = s.Launcher(c.options).Create(ctx, launcher.Request{
 		ID: c.id, Bundle: c.dir, Config: config, Plan: plan, Code: code, Streams: streams, Terminal: c.init.io.terminal,
+		Born: func(p *launcher.Process) {
+			c.init.os = p
+			s.loadCgroup(c)
+			c.state.Pid = p.Pid
+			recorded = c.dir.WriteState(c.state)
+		},
 	})
 	if err != nil {
+		c.init.os = nil // the launcher has ended it
 		return err
 	}
-	c.init.os = c.os.Init()
-	c.loadCgroup(s)
-	c.state.Pid = c.init.os.Pid
-	return c.dir.WriteState(c.state)
+	return recorded
 }
 
 func planContainer(config *oci.Config) (*oci.Plan, error) {
@@ -168,7 +173,7 @@ func (s *Service) streams(p *process, user oci.User) stdio.Config {
 
 // loadCgroup is allowed to fail: a container without readable cgroups runs,
 // but has no figures.
-func (c *container) loadCgroup(s *Service) {
+func (s *Service) loadCgroup(c *container) {
 	cg, err := cgroup.Of(c.init.os.Pid)
 	if err != nil {
 		s.logger(c.id).WithError(err).Warn("no figures for this container")
@@ -179,11 +184,15 @@ func (c *container) loadCgroup(s *Service) {
 	if kills, err := cg.OOMKills(); err == nil {
 		c.oom.news(kills) // a cgroup that was there before has its own past
 	}
+	s.watchOOM(c)
 }
 
 // discard undoes a Create that failed.
 func (c *container) discard(ctx context.Context) error {
 	var errs []error
+	if c.unwatchOOM != nil {
+		c.unwatchOOM()
+	}
 	if c.os != nil {
 		errs = append(errs, c.os.Delete(ctx))
 	}

@@ -13,16 +13,21 @@ import (
 
 // watch takes charge of a new container until its init process has ended.
 func (s *Service) watch(c *container) {
-	ctx, cancel := context.WithCancel(context.Background())
-	if c.cgroup != nil {
-		if err := c.cgroup.WatchOOM(ctx, func() { s.oomKilled(c) }); err != nil {
-			s.logger(c.id).WithError(err).Debug("out-of-memory kills are noticed at exit only")
-		}
-	}
 	go func() {
-		defer cancel()
+		if c.unwatchOOM != nil {
+			defer c.unwatchOOM()
+		}
 		s.waitInit(c)
 	}()
+}
+
+// watchOOM watches a container for out-of-memory kills until c.unwatchOOM is called.
+func (s *Service) watchOOM(c *container) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.unwatchOOM = cancel
+	if err := c.cgroup.WatchOOM(ctx, func() { s.oomKilled(c) }); err != nil {
+		s.logger(c.id).WithError(err).Debug("out-of-memory kills are noticed at exit only")
+	}
 }
 
 // waitInit makes the end of the init process the last of the container's
@@ -55,10 +60,10 @@ func (s *Service) waitExec(p *process, os *launcher.Process) {
 }
 
 // oomKilled publishes that the kernel has killed something in a container for
-// want of memory, if it is news. What happens during Start is told at the exit:
-// no event of a process comes before its start.
+// want of memory, if it is news. What happens before Start is done is told at the
+// exit: no event of a process comes before its start.
 func (s *Service) oomKilled(c *container) {
-	if c.init.current() != starting && c.oomNews() {
+	if ph := c.init.current(); ph != created && ph != starting && c.oomNews() {
 		s.Publish(&events.TaskOOM{ContainerID: c.id})
 	}
 }
