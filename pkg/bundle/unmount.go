@@ -32,6 +32,9 @@ func (d Dir) UnmountRootfs(ctx context.Context) error {
 		return fmt.Errorf("find bundle: %w", err)
 	}
 	root = filepath.Join(root, rootfsDir)
+	if unmountOne(ctx, root) {
+		return nil
+	}
 	// A mount may hide others of the same path: each round removes one layer.
 	for range 100 {
 		points, err := mountsBelow(root)
@@ -48,6 +51,21 @@ func (d Dir) UnmountRootfs(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("unmount %s: there is no end of mounts", root)
+}
+
+// unmountOne is for the usual case, in which there is one mount and nobody uses it:
+// a node's list of mounts may be long. It tells whether there is none any more.
+// Mounts below it would have kept it busy.
+func unmountOne(ctx context.Context, root string) bool {
+	ctx, cancel := context.WithTimeout(ctx, busyPatience)
+	defer cancel()
+	if umount2(ctx, root, 0) != nil {
+		return false
+	}
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, root, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, 0, &st)
+	const attribute = unix.STATX_ATTR_MOUNT_ROOT // known since Linux 5.8
+	return err == nil && st.Attributes_mask&attribute != 0 && st.Attributes&attribute == 0
 }
 
 func unmount(ctx context.Context, path string) error {
