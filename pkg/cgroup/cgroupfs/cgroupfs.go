@@ -5,7 +5,6 @@ package cgroupfs
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,19 +17,23 @@ const Root = "/sys/fs/cgroup"
 //
 // It is three system calls: os.File would first ask whether it can be polled.
 func Write(dir, file, value string) error {
-	name := filepath.Join(dir, file)
-	fd, err := open(name, unix.O_WRONLY)
+	fd, err := Open(dir, file, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
+	if err := WriteFD(fd, value); err != nil {
+		return &os.PathError{Op: "write " + shown(value) + " to", Path: dir + "/" + file, Err: err}
+	}
+	return nil
+}
+
+// WriteFD is Write to a file that is open.
+func WriteFD(fd int, value string) error {
 	for {
 		_, err := unix.Write(fd, []byte(value))
-		if err == nil {
-			return nil
-		}
 		if !errors.Is(err, unix.EINTR) {
-			return &os.PathError{Op: "write " + shown(value) + " to", Path: name, Err: err}
+			return err
 		}
 	}
 }
@@ -46,8 +49,7 @@ func shown(value string) string {
 
 // Read returns what the kernel has to say in a file, without the last newline.
 func Read(dir, file string) (string, error) {
-	name := filepath.Join(dir, file)
-	fd, err := open(name, unix.O_RDONLY)
+	fd, err := Open(dir, file, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +62,7 @@ func Read(dir, file string) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", &os.PathError{Op: "read", Path: name, Err: err}
+			return "", &os.PathError{Op: "read", Path: dir + "/" + file, Err: err}
 		}
 		if n == 0 {
 			return strings.TrimSuffix(string(text), "\n"), nil
@@ -69,7 +71,10 @@ func Read(dir, file string) (string, error) {
 	}
 }
 
-func open(name string, flags int) (int, error) {
+// Open opens a file in a cgroup's directory with the flags of open(2), for the caller
+// to close.
+func Open(dir, file string, flags int) (int, error) {
+	name := dir + "/" + file
 	for {
 		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, 0)
 		if err == nil {

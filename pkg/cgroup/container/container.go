@@ -25,7 +25,7 @@ import (
 // Cgroup is the cgroup of a container: a directory in each hierarchy. Its methods
 // may be called concurrently.
 type Cgroup struct {
-	layout *layout
+	layout *cgroupfs.Layout
 	path   string
 	scope  *unit // nil if systemd has not to do with it
 
@@ -44,7 +44,7 @@ func Create(path string, r *specs.LinuxResources) (*Cgroup, error) {
 	return create(l, path, r)
 }
 
-func create(l *layout, path string, r *specs.LinuxResources) (*Cgroup, error) {
+func create(l *cgroupfs.Layout, path string, r *specs.LinuxResources) (*Cgroup, error) {
 	c, made, err := prepare(l, path, r)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func Prepare(path string, r *specs.LinuxResources) (*Cgroup, error) {
 	return c, err
 }
 
-func prepare(l *layout, path string, r *specs.LinuxResources) (*Cgroup, *made, error) {
+func prepare(l *cgroupfs.Layout, path string, r *specs.LinuxResources) (*Cgroup, *made, error) {
 	if err := checkPath(path); err != nil {
 		return nil, nil, err
 	}
@@ -76,7 +76,7 @@ func prepare(l *layout, path string, r *specs.LinuxResources) (*Cgroup, *made, e
 		return nil, nil, err
 	}
 	made, err := c.make()
-	if dir := l.dir("cpuset", path); err == nil && dir != "" && !l.v2 {
+	if dir := l.Dir("cpuset", path); err == nil && dir != "" && !l.V2 {
 		err = c.prepareCpuset(dir, made.has(dir))
 	}
 	if err != nil {
@@ -133,16 +133,19 @@ func Open(path, unitName string) (*Cgroup, error) {
 	return c, nil
 }
 
+// Path of the cgroup below the roots of the hierarchies.
+func (c *Cgroup) Path() string { return c.path }
+
 // plan for limits, which on v1 depends on what is set now.
 func (c *Cgroup) plan(l *limits) (plan, error) {
 	if c.scope != nil {
 		l = l.inScope()
 	}
-	if c.layout.v2 {
+	if c.layout.V2 {
 		return l.v2()
 	}
 	current := unlimited
-	if dir := c.layout.dir("memory", c.path); dir != "" && l.memory != 0 && l.swap != 0 {
+	if dir := c.layout.Dir("memory", c.path); dir != "" && l.memory != 0 && l.swap != 0 {
 		text, err := cgroupfs.Read(dir, "memory.limit_in_bytes")
 		if err == nil {
 			current, err = strconv.ParseUint(text, 10, 64)
@@ -180,7 +183,7 @@ func (c *Cgroup) apply(p plan) error {
 }
 
 func (c *Cgroup) write(w write) error {
-	dir := c.layout.dir(w.controller, c.path)
+	dir := c.layout.Dir(w.controller, c.path)
 	if dir == "" {
 		return fmt.Errorf("%s: this host has no cgroup hierarchy of %s", w.field, w.controller)
 	}
@@ -203,7 +206,7 @@ func (c *Cgroup) explain(w write, dir string, err error) error {
 		if used, readErr := cgroupfs.Read(dir, "memory.usage_in_bytes"); readErr == nil {
 			return fmt.Errorf("%s bytes are in use: %w", used, err)
 		}
-	case errors.Is(err, os.ErrNotExist) && c.layout.v2 && !c.controllers()[w.controller]:
+	case errors.Is(err, os.ErrNotExist) && c.layout.V2 && !c.controllers()[w.controller]:
 		return fmt.Errorf("the controller %s is not enabled for the cgroup: %w", w.controller, err)
 	}
 	return err
@@ -213,10 +216,10 @@ func (c *Cgroup) explain(w write, dir string, err error) error {
 // where the kernel does not have that, or no unified hierarchy. On cgroup v1 and in
 // the hybrid form a process has to be in other hierarchies as well: see Thread.
 func (c *Cgroup) FD() (*os.File, bool) {
-	if c.layout.unified == "" || !cloneIntoCgroup() || c.scope != nil && !c.scope.started {
+	if c.layout.Unified == "" || !cloneIntoCgroup() || c.scope != nil && !c.scope.started {
 		return nil, false
 	}
-	f, err := os.OpenFile(c.layout.unified+c.path, unix.O_DIRECTORY, 0)
+	f, err := os.OpenFile(c.layout.Unified+c.path, unix.O_DIRECTORY, 0)
 	return f, err == nil
 }
 
@@ -224,15 +227,15 @@ func (c *Cgroup) FD() (*os.File, bool) {
 // where it is none. Moving one costs the kernel some milliseconds, in the first
 // hierarchy of several.
 func (c *Cgroup) Add(pid int) error {
-	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	own, err := cgroupfs.Of(pid)
 	if err != nil {
 		return fmt.Errorf("the cgroups of process %d: %w", pid, err)
 	}
-	for _, h := range c.layout.hierarchies {
-		if h.pathIn(string(own)) == c.path {
+	for _, h := range c.layout.Hierarchies {
+		if h.PathIn(own) == c.path {
 			continue
 		}
-		if err := add(h.root+c.path, pid); err != nil && !h.optional {
+		if err := add(h.Root+c.path, pid); err != nil && !h.Optional {
 			return fmt.Errorf("move process %d into its cgroup: %w", pid, err)
 		}
 	}
@@ -274,7 +277,7 @@ func (c *Cgroup) change(ctx context.Context, next *limits) error {
 	if err != nil {
 		return err
 	}
-	if c.layout.v2 && next.check {
+	if c.layout.V2 && next.check {
 		if err := c.checkUse(next); err != nil {
 			return err
 		}
@@ -288,7 +291,7 @@ func (c *Cgroup) change(ctx context.Context, next *limits) error {
 // checkUse refuses limits that the cgroup is above already, where members would be
 // killed at once; v1 refuses them itself.
 func (c *Cgroup) checkUse(next *limits) error {
-	text, err := cgroupfs.Read(c.layout.unified+c.path, "memory.current")
+	text, err := cgroupfs.Read(c.layout.Unified+c.path, "memory.current")
 	if err != nil {
 		return nil // no controller, no limit: that is the next error
 	}
@@ -306,15 +309,15 @@ func (c *Cgroup) checkUse(next *limits) error {
 
 // Kill sends SIGKILL to all members, also if they are frozen.
 func (c *Cgroup) Kill() error {
-	if c.layout.unified != "" {
-		cgroupfs.Kill(c.layout.unified + c.path)
+	if c.layout.Unified != "" {
+		cgroupfs.Kill(c.layout.Unified + c.path)
 	}
-	if c.layout.v2 {
+	if c.layout.V2 {
 		return nil
 	}
 	// While it freezes, no member can get away by making others.
 	_ = c.freezer(frozen)
-	killAll(c.layout.dir("devices", c.path))
+	killAll(c.layout.Dir("devices", c.path))
 	if err := c.freezer(thawed); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err // they cannot die
 	}
@@ -352,10 +355,4 @@ func (c *Cgroup) Remove() error {
 }
 
 // dirs of the cgroup in all hierarchies.
-func (c *Cgroup) dirs() []string {
-	dirs := make([]string, len(c.layout.hierarchies))
-	for i, h := range c.layout.hierarchies {
-		dirs[i] = h.root + c.path
-	}
-	return dirs
-}
+func (c *Cgroup) dirs() []string { return c.layout.Dirs(c.path) }

@@ -25,15 +25,15 @@ const patience = 10 * time.Second
 
 // layouts are that of this host, and a v2 one, which the hybrid form has without
 // controllers.
-func layouts(t *testing.T) map[string]*layout {
+func layouts(t *testing.T) map[string]*cgroupfs.Layout {
 	t.Helper()
 	l, err := host()
 	if err != nil || os.Getuid() != 0 {
 		t.Skipf("needs root and cgroups in their usual places: %v", err)
 	}
-	found := map[string]*layout{"this host": l}
-	if !l.v2 && l.unified != "" {
-		found["v2"] = &layout{hierarchies: []hierarchy{{root: l.unified}}, unified: l.unified, v2: true}
+	found := map[string]*cgroupfs.Layout{"this host": l}
+	if !l.V2 && l.Unified != "" {
+		found["v2"] = &cgroupfs.Layout{Hierarchies: []cgroupfs.Hierarchy{{Root: l.Unified}}, Unified: l.Unified, V2: true}
 	}
 	return found
 }
@@ -61,7 +61,7 @@ func pathFor(t *testing.T) string {
 	return "/" + name + "/pod/" + "id"
 }
 
-func created(t *testing.T, l *layout, path, resources string) *Cgroup {
+func created(t *testing.T, l *cgroupfs.Layout, path, resources string) *Cgroup {
 	t.Helper()
 	c, err := create(l, path, read(t, resources))
 	if err != nil {
@@ -156,7 +156,7 @@ func checkInside(t *testing.T, name string, c *Cgroup, pid int) {
 	}
 	for line := range strings.Lines(string(own)) {
 		unified := strings.HasPrefix(line, "0::")
-		if in := strings.HasSuffix(line, ":"+c.path+"\n"); !in && (unified || !c.layout.v2) {
+		if in := strings.HasSuffix(line, ":"+c.path+"\n"); !in && (unified || !c.layout.V2) {
 			t.Errorf("%s: it is in %s", name, line)
 		}
 	}
@@ -196,8 +196,8 @@ func TestKillReachesAllAlsoFrozen(t *testing.T) {
 func TestKillEndsForks(t *testing.T) {
 	t.Parallel()
 	l := layouts(t)["this host"]
-	if !l.v2 { // without cgroup.kill
-		l = &layout{hierarchies: slices.DeleteFunc(slices.Clone(l.hierarchies), func(h hierarchy) bool { return h.root == l.unified })}
+	if !l.V2 { // without cgroup.kill
+		l = &cgroupfs.Layout{Hierarchies: slices.DeleteFunc(slices.Clone(l.Hierarchies), func(h cgroupfs.Hierarchy) bool { return h.Root == l.Unified })}
 	}
 	c := created(t, l, pathFor(t), `{"pids":{"limit":50}}`)
 	cmd := member(t, c, "f() { sleep 0.01; f & f & }; f 2>/dev/null; sleep 60")
@@ -280,9 +280,9 @@ func TestFreezeReturnsWhenAllStand(t *testing.T) {
 		for range 4 {
 			member(t, c, "while :; do :; done")
 		}
-		file, want := l.dir("freezer", c.path)+"/freezer.state", string(frozen)
-		if l.v2 {
-			file, want = l.unified+c.path+"/cgroup.events", "frozen 1"
+		file, want := l.Dir("freezer", c.path)+"/freezer.state", string(frozen)
+		if l.V2 {
+			file, want = l.Unified+c.path+"/cgroup.events", "frozen 1"
 		}
 		for range 20 {
 			time.Sleep(time.Millisecond)
@@ -327,11 +327,11 @@ func TestCgroupInUseIsRefused(t *testing.T) {
 }
 
 // leftOf is what there is of a cgroup and its parents.
-func leftOf(l *layout, path string) []string {
+func leftOf(l *cgroupfs.Layout, path string) []string {
 	top, _, _ := strings.Cut(path[1:], "/")
 	var left []string
-	for _, h := range l.hierarchies {
-		left = append(left, cgroupfs.Tree(h.root+"/"+top)...)
+	for _, h := range l.Hierarchies {
+		left = append(left, cgroupfs.Tree(h.Root+"/"+top)...)
 	}
 	return left
 }
@@ -420,7 +420,7 @@ func TestWritesOfVersion2(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := &Cgroup{layout: &layout{hierarchies: []hierarchy{{root: root}}, unified: root, v2: true}, path: "/id"}
+	c := &Cgroup{layout: &cgroupfs.Layout{Hierarchies: []cgroupfs.Hierarchy{{Root: root}}, Unified: root, V2: true}, path: "/id"}
 	if err := c.Update(t.Context(), read(t, `{"memory":{"limit":4096,"swap":4096},"pids":{"limit":0},"blockIO":{"weight":500},"cpu":{"quota":5000,"period":10000},"unified":{"io.max":"8:0 rbps=1"}}`)); err != nil {
 		t.Fatal(err) // memory.swap.max is not there, but no swap was wanted
 	}
@@ -449,9 +449,9 @@ func TestWritesOfVersion2(t *testing.T) {
 func TestRefusedWritesAreRepeated(t *testing.T) {
 	t.Parallel()
 	l := layouts(t)["this host"]
-	file := map[bool]string{true: "cpu.max.burst", false: "cpu.cfs_burst_us"}[l.v2]
+	file := map[bool]string{true: "cpu.max.burst", false: "cpu.cfs_burst_us"}[l.V2]
 	c := created(t, l, pathFor(t), `{"cpu":{"quota":5000,"period":10000}}`)
-	dir := l.dir("cpu", c.path)
+	dir := l.Dir("cpu", c.path)
 	// More than the quota can be saved up only under the new one.
 	if err := c.Update(t.Context(), read(t, `{"cpu":{"quota":50000,"period":100000,"burst":40000}}`)); err != nil {
 		t.Fatal(err)
@@ -463,7 +463,7 @@ func TestRefusedWritesAreRepeated(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "linux.resources.cpu.burst: ") {
 		t.Error(err)
 	}
-	if l.v2 {
+	if l.V2 {
 		return
 	}
 	if got, err := cgroupfs.Read(dir, "cpu.cfs_quota_us"); err != nil || got != "50000" { // as before

@@ -30,7 +30,7 @@ func (c *Cgroup) Freeze(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, freezePatience, fmt.Errorf("some process still runs after %v", freezePatience))
 	defer cancel()
 	wait := c.waitFrozenV1
-	if c.layout.v2 {
+	if c.layout.V2 {
 		wait = c.waitFrozenV2
 	}
 	err := c.freezer(frozen)
@@ -54,10 +54,10 @@ func (c *Cgroup) Thaw(context.Context) error {
 
 // freezer asks for a state.
 func (c *Cgroup) freezer(s state) error {
-	if c.layout.v2 {
-		return cgroupfs.Write(c.layout.unified+c.path, "cgroup.freeze", map[state]string{frozen: "1", thawed: "0"}[s])
+	if c.layout.V2 {
+		return cgroupfs.Write(c.layout.Unified+c.path, "cgroup.freeze", map[state]string{frozen: "1", thawed: "0"}[s])
 	}
-	dir := c.layout.dir("freezer", c.path)
+	dir := c.layout.Dir("freezer", c.path)
 	if dir == "" {
 		return errors.New("this host has no cgroup hierarchy of freezer")
 	}
@@ -69,7 +69,7 @@ func (c *Cgroup) freezer(s state) error {
 // thawed and it is tried anew.
 func (c *Cgroup) waitFrozenV1(ctx context.Context) error {
 	const each, anew = time.Millisecond, 50
-	dir := c.layout.dir("freezer", c.path)
+	dir := c.layout.Dir("freezer", c.path)
 	for i := 1; ; i++ {
 		now, err := cgroupfs.Read(dir, "freezer.state")
 		if err != nil || now == string(frozen) {
@@ -93,7 +93,7 @@ func (c *Cgroup) waitFrozenV1(ctx context.Context) error {
 
 // waitFrozenV2 sleeps until the kernel says that cgroup.events has changed.
 func (c *Cgroup) waitFrozenV2(ctx context.Context) error {
-	events, err := os.Open(c.layout.unified + c.path + "/cgroup.events")
+	events, err := os.Open(c.layout.Unified + c.path + "/cgroup.events")
 	if err != nil {
 		return err
 	}

@@ -49,10 +49,10 @@ func (m *made) mkdir(dir string) error {
 // make makes the directories of the cgroup.
 func (c *Cgroup) make() (*made, error) {
 	m := &made{}
-	for _, h := range c.layout.hierarchies {
-		dir := h.root + c.path
+	for _, h := range c.layout.Hierarchies {
+		dir := h.Root + c.path
 		if err := m.mkdir(dir); err != nil {
-			if h.optional {
+			if h.Optional {
 				continue
 			}
 			return m, err
@@ -63,7 +63,7 @@ func (c *Cgroup) make() (*made, error) {
 			}
 		}
 	}
-	if c.layout.v2 {
+	if c.layout.V2 {
 		return m, c.enableControllers()
 	}
 	return m, nil
@@ -78,7 +78,7 @@ func (c *Cgroup) checkUnused(dir string) error {
 		}
 	}
 	file, value := "freezer.self_freezing", "1"
-	if c.layout.v2 {
+	if c.layout.V2 {
 		file = "cgroup.freeze"
 	}
 	if state, err := cgroupfs.Read(dir, file); err == nil && state == value {
@@ -141,7 +141,7 @@ func cpusetOf(dir string) (values [len(cpusetFiles)]string, err error) {
 
 // controllers that the cgroup has on v2.
 func (c *Cgroup) controllers() map[string]bool {
-	return controllersOf(c.layout.unified + c.path)
+	return controllersOf(c.layout.Unified + c.path)
 }
 
 func controllersOf(dir string) map[string]bool {
@@ -156,7 +156,7 @@ func controllersOf(dir string) map[string]bool {
 // enableControllers hands all controllers of the host down to the cgroup, if it does
 // not have them yet. Those that cannot be had are missed when a limit is set.
 func (c *Cgroup) enableControllers() error {
-	root, dir := c.layout.unified, c.layout.unified+c.path
+	root, dir := c.layout.Unified, c.layout.Unified+c.path
 	kind, err := cgroupfs.Read(dir, "cgroup.type")
 	if err != nil {
 		return err

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 )
 
@@ -27,7 +26,7 @@ func PrepareScope(name scope.Name, r *specs.LinuxResources) (*Cgroup, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !l.v2 {
+	if !l.V2 {
 		return nil, errors.New("systemd is not asked for cgroups of v1")
 	}
 	c := &Cgroup{layout: l, path: name.Path(), scope: &unit{name: name}, limits: limitsOf(r)}
@@ -41,7 +40,7 @@ func PrepareScope(name scope.Name, r *specs.LinuxResources) (*Cgroup, error) {
 		return nil, err
 	}
 	// One that systemd does not know of would become the scope's.
-	if err := c.checkUnused(l.unified + c.path); err != nil {
+	if err := c.checkUnused(l.Unified + c.path); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -66,11 +65,11 @@ func (c *Cgroup) start(ctx context.Context, pid int) error {
 		return err
 	}
 	c.scope.started = true
-	own, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	own, err := cgroupfs.Of(pid)
 	if err != nil {
 		return fmt.Errorf("the cgroup of process %d: %w", pid, err)
 	}
-	if is := c.layout.hierarchies[0].pathIn(string(own)); is != c.path {
+	if is := c.layout.Hierarchies[0].PathIn(own); is != c.path {
 		return fmt.Errorf("systemd has made the scope %s as the cgroup %s, not %s", c.scope.name.Unit, is, c.path)
 	}
 	// systemd hands down only those that it knows.

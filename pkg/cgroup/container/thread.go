@@ -21,8 +21,8 @@ import (
 // new cgroup without limits: with a memory limit, the kernel might choose this
 // process to be killed for want of memory.
 type Thread struct {
-	layout *layout
-	home   []*os.File // "tasks" of each hierarchy
+	layout *cgroupfs.Layout
+	home   []int // "tasks" of each hierarchy, open
 }
 
 // NewThread prepares the calling thread, which must be locked to its goroutine.
@@ -34,22 +34,22 @@ func NewThread() (*Thread, error) {
 	return newThread(l)
 }
 
-func newThread(l *layout) (*Thread, error) {
+func newThread(l *cgroupfs.Layout) (*Thread, error) {
 	t := &Thread{layout: l}
-	own, err := os.ReadFile("/proc/thread-self/cgroup")
+	own, err := cgroupfs.Read("/proc/thread-self", "cgroup")
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range l.v1() {
-		f, err := os.OpenFile(h.root+h.pathIn(string(own))+"/"+tasks, os.O_WRONLY, 0)
+	for _, h := range l.V1() {
+		fd, err := cgroupfs.Open(h.Root+h.PathIn(own), tasks, unix.O_WRONLY)
 		if errors.Is(err, os.ErrNotExist) { // in a container that sees no other cgroup than its own, as the root
-			f, err = os.OpenFile(h.root+"/"+tasks, os.O_WRONLY, 0)
+			fd, err = cgroupfs.Open(h.Root, tasks, unix.O_WRONLY)
 		}
 		if err != nil {
 			t.Close()
 			return nil, fmt.Errorf("the thread's own cgroup: %w", err)
 		}
-		t.home = append(t.home, f)
+		t.home = append(t.home, fd)
 	}
 	return t, nil
 }
@@ -59,8 +59,8 @@ const tasks = "tasks"
 
 // Close is for a thread that visits no more cgroups.
 func (t *Thread) Close() {
-	for _, f := range t.home {
-		f.Close()
+	for _, fd := range t.home {
+		_ = unix.Close(fd)
 	}
 }
 
@@ -70,7 +70,7 @@ var ErrLost = errors.New("the thread is lost in a container's cgroup")
 // Visit calls do as a member of a cgroup that has been prepared, but for the unified
 // hierarchy: see FD. It must be called by the thread.
 func (t *Thread) Visit(c *Cgroup, do func() error) (err error) {
-	if dir := c.layout.dir("freezer", c.path); dir != "" && !c.layout.v2 {
+	if dir := c.layout.Dir("freezer", c.path); dir != "" && !c.layout.V2 {
 		if state, err := cgroupfs.Read(dir, "freezer.state"); err != nil || state != string(thawed) {
 			return fmt.Errorf("the cgroup %s is not to be entered: %s: %w", c.path, state, err)
 		}
@@ -81,11 +81,11 @@ func (t *Thread) Visit(c *Cgroup, do func() error) (err error) {
 			err = errors.Join(err, t.leave(i))
 		}
 	}()
-	for i, h := range c.layout.v1() {
-		switch err := cgroupfs.Write(h.root+c.path, tasks, "0"); {
+	for i, h := range c.layout.V1() {
+		switch err := cgroupfs.Write(h.Root+c.path, tasks, "0"); {
 		case err == nil:
 			entered = append(entered, i)
-		case !h.optional:
+		case !h.Optional:
 			return fmt.Errorf("enter the cgroup %s: %w", c.path, err)
 		}
 	}
@@ -94,19 +94,11 @@ func (t *Thread) Visit(c *Cgroup, do func() error) (err error) {
 
 // leave goes home, or anywhere else.
 func (t *Thread) leave(hierarchy int) error {
-	_, err := t.home[hierarchy].WriteString("0")
-	if err == nil || cgroupfs.Write(t.layout.hierarchies[hierarchy].root, tasks, "0") == nil {
+	err := cgroupfs.WriteFD(t.home[hierarchy], "0")
+	if err == nil || cgroupfs.Write(t.layout.Hierarchies[hierarchy].Root, tasks, "0") == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
-}
-
-// v1 are the hierarchies of v1, which come first.
-func (l *layout) v1() []hierarchy {
-	if l.unified == "" {
-		return l.hierarchies
-	}
-	return l.hierarchies[:len(l.hierarchies)-1]
 }
 
 // cloneIntoCgroup tells whether clone3 knows CLONE_INTO_CGROUP (Linux 5.7, and no

@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
 // onThread calls do on a thread of its own, which ends with it.
-func onThread(t testing.TB, l *layout, do func(*Thread)) {
+func onThread(t testing.TB, l *cgroupfs.Layout, do func(*Thread)) {
 	t.Helper()
 	done := make(chan error)
 	go func() {
@@ -84,10 +86,10 @@ func TestThreadClonesIntoCgroups(t *testing.T) {
 			if err := c.Add(cmd.Process.Pid); err != nil {
 				t.Error(err)
 			}
-			if err := c.Limit(); (err == nil) == l.v2 && name == "v2" { // which has no controllers here
+			if err := c.Limit(); (err == nil) == l.V2 && name == "v2" { // which has no controllers here
 				t.Errorf("%s: %v", name, err)
 			}
-			if dir := l.dir("pids", c.path); !l.v2 {
+			if dir := l.Dir("pids", c.path); !l.V2 {
 				if got, err := cgroupfs.Read(dir, "pids.max"); err != nil || got != "1" {
 					t.Errorf("%s: pids.max is %q (%v)", name, got, err)
 				}
@@ -106,7 +108,7 @@ func TestThreadComesHomeFromWhatFails(t *testing.T) {
 		if err := th.Visit(c, func() error { return failure }); !errors.Is(err, failure) || errors.Is(err, ErrLost) {
 			t.Error(err)
 		}
-		if l.v2 {
+		if l.V2 {
 			return
 		}
 		if err := c.freezer(frozen); err != nil {
@@ -130,7 +132,8 @@ func TestThreadComesHomeFromWhatFails(t *testing.T) {
 			t.Errorf("the thread is not at home:\n%s", after)
 		}
 		// Home is gone: anywhere will do.
-		th.home[0].Close()
+		_ = unix.Close(th.home[0])
+		th.home[0] = -1
 		if err := th.leave(0); err != nil {
 			t.Error(err)
 		}
