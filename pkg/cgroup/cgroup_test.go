@@ -124,17 +124,13 @@ func of(t *testing.T, cmd *exec.Cmd) Cgroup {
 
 func memoryLimit(t *testing.T, c Cgroup) uint64 {
 	t.Helper()
-	m, err := c.Stats()
-	if err != nil {
-		t.Fatal(err)
-	}
-	switch m := m.(type) {
+	switch m := decoded(t, c).(type) {
 	case *cgroup1.Metrics:
 		return m.GetMemory().GetUsage().GetLimit()
 	case *cgroup2.Metrics:
 		return m.GetMemory().GetUsageLimit()
 	}
-	t.Fatalf("containerd knows no %T", m)
+	t.Fatal("containerd knows no other")
 	return 0
 }
 

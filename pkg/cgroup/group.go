@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/cgroups/v3"
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
@@ -64,7 +63,7 @@ type setting struct {
 
 // hierarchies of this host, with the one that limits memory first.
 func hierarchies() []hierarchy {
-	if cgroups.Mode() == cgroups.Unified {
+	if cgroupfs.V2() {
 		return []hierarchy{{dir: root, unified: true, limits: v2Limits, parent: v2Parent}}
 	}
 	found := []hierarchy{{dir: filepath.Join(root, "memory"), limits: v1Memory, parent: none}}
@@ -206,7 +205,7 @@ func (g *Group) OOMKills() (uint64, error) {
 	if g.unified {
 		file = "memory.events"
 	}
-	return oomKills(filepath.Join(g.dirs[0], file))
+	return oomKills(g.dirs[0], file)
 }
 
 // PeakMemory is the most memory that the cgroup has used, in bytes, or 0 where

@@ -2,22 +2,23 @@ package cgroup
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
 // oomKills reads how often the kernel has killed for want of memory from
 // memory.oom_control or memory.events.
-func oomKills(file string) (uint64, error) {
-	data, err := os.ReadFile(file)
+func oomKills(dir, file string) (uint64, error) {
+	text, err := cgroupfs.Read(dir, file)
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(text) {
 		if count, ok := strings.CutPrefix(line, "oom_kill "); ok {
 			return strconv.ParseUint(strings.TrimSpace(count), 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("%s counts no kills", file) // Linux before 4.13
+	return 0, fmt.Errorf("%s/%s counts no kills", dir, file) // Linux before 4.13
 }

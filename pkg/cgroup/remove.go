@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/containerd/cgroups/v3"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 )
 
@@ -21,7 +19,7 @@ func RemovePath(at string) error {
 		return errors.New("remove a cgroup: the root is not one that can be removed")
 	}
 	dirs := []string{filepath.Join(root, at)}
-	if cgroups.Mode() != cgroups.Unified {
+	if !cgroupfs.V2() {
 		dirs, _ = filepath.Glob(filepath.Join(root, "*", escape(at)))
 	}
 	if err := cgroupfs.Remove(dirs...); err != nil {

@@ -18,6 +18,9 @@ import (
 type Process struct {
 	Pid     int
 	Handoff *Handoff // nil for a native program
+	// Cgroup is the path of its cgroup below the roots of the hierarchies, if the
+	// launcher has made it; else empty.
+	Cgroup string
 
 	pidfd     *os.File
 	exits     <-chan reaper.Exit

@@ -199,6 +199,7 @@ func (c *directContainer) launch(ctx context.Context, l launch) (_ *launcher.Pro
 		}
 	}
 	provided := handoff.ProvideMeanwhile(ctx, l.code)
+	p.Cgroup = c.cgroup.Path()
 	if l.born != nil {
 		l.born(p)
 	}

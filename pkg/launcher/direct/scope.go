@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/cgroups/v3"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 )
@@ -40,7 +40,7 @@ func checkUnit(spec *specs.Spec) string {
 // systemdLacks is asked last: the first time, so is systemd.
 func systemdLacks() string {
 	const path = "linux.cgroupsPath in the form of systemd: "
-	if cgroups.Mode() != cgroups.Unified {
+	if !cgroupfs.V2() {
 		return path + "the host has cgroup v1"
 	}
 	version, err := scope.Version(context.Background())

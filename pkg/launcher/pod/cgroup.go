@@ -3,18 +3,12 @@ package pod
 import (
 	"context"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
-	"strconv"
 	"strings"
-
-	"github.com/containerd/cgroups/v3"
-	"github.com/containerd/cgroups/v3/cgroup1"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
 )
 
@@ -51,22 +45,6 @@ func ParentPath(parent string) string {
 	return scope.SlicePath(strings.TrimPrefix(parent, "/"))
 }
 
-// holderShares are the fewest that a cgroup can have, as pause containers do.
-const holderShares = 2
-
-func newCgroup(parent, id string) (*Cgroup, error) {
-	c := CgroupOf(parent, id)
-	if c.Path == "" || c.Unit != "" { // systemd wants a process first
-		return &c, nil
-	}
-	if cgroups.Mode() == cgroups.Unified {
-		if err := os.MkdirAll(filepath.Join(cgroupfs.Root, c.Path), 0o755); err != nil {
-			return nil, fmt.Errorf("make the pod's cgroup: %w", err)
-		}
-	}
-	return &c, nil
-}
-
 // add moves the holder into its cgroup.
 func (c *Cgroup) add(ctx context.Context, pid int) error {
 	if c.Path == "" {
@@ -78,25 +56,11 @@ func (c *Cgroup) add(ctx context.Context, pid int) error {
 			return fmt.Errorf("make the pod's cgroup: %w; without systemd, set cgroupDriver: cgroupfs in the kubelet's configuration", err)
 		}
 	}
-	if cgroups.Mode() == cgroups.Unified {
-		if c.Unit != "" {
-			return nil
-		}
-		dir := filepath.Join(cgroupfs.Root, c.Path)
-		_ = os.WriteFile(filepath.Join(dir, "cpu.weight"), []byte("1"), 0) // if the pod's cgroup has the controller
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
-			return fmt.Errorf("move the pod's holder into its cgroup: %w", err)
-		}
+	if c.Unit != "" && cgroupfs.V2() {
 		return nil
 	}
-	// With systemd, too: it does not care for all controllers of v1.
-	shares := uint64(holderShares)
-	control, err := cgroup1.New(cgroup1.StaticPath(c.Path), &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}})
-	if err != nil {
-		return fmt.Errorf("make the pod's cgroup %s: %w", c.Path, err)
-	}
-	if err := control.AddProc(uint64(pid)); err != nil {
-		return fmt.Errorf("move the pod's holder into its cgroup %s: %w", c.Path, err)
+	if err := container.Hold(c.Path, pid); err != nil {
+		return fmt.Errorf("move the pod's holder into its cgroup: %w", err)
 	}
 	return nil
 }

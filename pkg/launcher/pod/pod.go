@@ -79,15 +79,12 @@ type Holder struct {
 // Start starts a holder and returns when the pod's namespaces are complete. If it
 // fails, nothing is left.
 func Start(ctx context.Context, children *reaper.Reaper, c Config) (_ *Holder, retErr error) {
-	cg, err := newCgroup(c.CgroupParent, c.ID)
-	if err != nil {
-		return nil, err
-	}
+	cg := CgroupOf(c.CgroupParent, c.ID)
 	s, err := clone(children, c)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the pod's holder: %w", err), cg.remove(ctx))
 	}
-	h := &Holder{Pid: s.process.Pid, CreatedAt: time.Now(), process: s.process, alive: s.alive, cgroup: cg, ended: make(chan struct{})}
+	h := &Holder{Pid: s.process.Pid, CreatedAt: time.Now(), process: s.process, alive: s.alive, cgroup: &cg, ended: make(chan struct{})}
 	go func() {
 		h.exit, _ = h.process.Wait()
 		close(h.ended)

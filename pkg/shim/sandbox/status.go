@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/cgroups/v3"
-	"github.com/containerd/cgroups/v3/cgroup1"
-	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/typeurl/v2"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
@@ -94,48 +90,29 @@ func (s *Service) SandboxMetrics(_ context.Context, r *api.SandboxMetricsRequest
 	if err != nil {
 		return nil, err
 	}
-	data, err := p.metrics()
+	figures, err := p.metrics()
 	if err != nil {
 		return nil, fmt.Errorf("metrics of sandbox %q: %w", p.id, err)
 	}
-	any, err := typeurl.MarshalAnyToProto(data)
-	if err != nil {
-		return nil, fmt.Errorf("encode metrics: %w", err)
-	}
-	return &api.SandboxMetricsResponse{Metrics: &types.Metric{Timestamp: timestamppb.New(time.Now()), ID: p.id, Data: any}}, nil
+	data := &anypb.Any{TypeUrl: figures.TypeURL, Value: figures.Value}
+	return &api.SandboxMetricsResponse{Metrics: &types.Metric{Timestamp: timestamppb.New(time.Now()), ID: p.id, Data: data}}, nil
 }
 
-func (p *sandbox) metrics() (proto.Message, error) {
+func (p *sandbox) metrics() (cgroup.Figures, error) {
+	cg, err := p.cgroup()
+	if err != nil {
+		return cgroup.Figures{}, err
+	}
+	return cg.Stats()
+}
+
+func (p *sandbox) cgroup() (cgroup.Cgroup, error) {
+	if parent := p.config.CgroupParent; parent != "" {
+		return cgroup.At(pod.ParentPath(parent))
+	}
 	v := p.view()
-	if p.config.CgroupParent == "" {
-		if v.phase != ready {
-			return nil, fmt.Errorf("it does not run: %w", errdefs.ErrNotFound)
-		}
-		cg, err := cgroup.Of(v.pid)
-		if err != nil {
-			return nil, err
-		}
-		return cg.Stats()
+	if v.phase != ready {
+		return nil, fmt.Errorf("it does not run: %w", errdefs.ErrNotFound)
 	}
-	path := pod.ParentPath(p.config.CgroupParent)
-	if cgroups.Mode() == cgroups.Unified {
-		manager, err := cgroup2.Load(path)
-		if err != nil {
-			return nil, fmt.Errorf("cgroup %s: %w: %w", path, err, errdefs.ErrNotFound)
-		}
-		m, err := manager.StatFiltered(cgroup2.StatCPU | cgroup2.StatMemory | cgroup2.StatPids)
-		if err != nil {
-			return nil, fmt.Errorf("cgroup %s: %w", path, err)
-		}
-		return m, nil
-	}
-	control, err := cgroup1.Load(cgroup1.StaticPath(path))
-	if err != nil {
-		return nil, fmt.Errorf("cgroup %s: %w: %w", path, err, errdefs.ErrNotFound)
-	}
-	m, err := control.Stat(cgroup1.IgnoreNotExist)
-	if err != nil {
-		return nil, fmt.Errorf("cgroup %s: %w", path, err)
-	}
-	return m, nil
+	return cgroup.Of(v.pid)
 }

@@ -174,7 +174,7 @@ func (s *Service) streams(p *process, user oci.User) stdio.Config {
 // loadCgroup is allowed to fail: a container without readable cgroups runs,
 // but has no figures.
 func (s *Service) loadCgroup(c *container) {
-	cg, err := cgroup.Of(c.init.os.Pid)
+	cg, err := cgroupOf(c.init.os)
 	if err != nil {
 		s.logger(c.id).WithError(err).Warn("no figures for this container")
 		return
@@ -185,6 +185,13 @@ func (s *Service) loadCgroup(c *container) {
 		c.oom.news(kills) // a cgroup that was there before has its own past
 	}
 	s.watchOOM(c)
+}
+
+func cgroupOf(p *launcher.Process) (cgroup.Cgroup, error) {
+	if p.Cgroup != "" {
+		return cgroup.At(p.Cgroup)
+	}
+	return cgroup.Of(p.Pid)
 }
 
 // discard undoes a Create that failed.

@@ -11,6 +11,7 @@ import (
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // State describes a process. It never waits.
@@ -90,15 +91,11 @@ func (s *Service) Stats(_ context.Context, r *task.StatsRequest) (*task.StatsRes
 	if c.cgroup == nil {
 		return nil, fmt.Errorf("container %q has no readable cgroup: %w", c.id, errdefs.ErrNotFound)
 	}
-	stats, err := c.cgroup.Stats()
+	figures, err := c.cgroup.Stats()
 	if err != nil {
 		return nil, err
 	}
-	any, err := typeurl.MarshalAnyToProto(stats)
-	if err != nil {
-		return nil, fmt.Errorf("encode the figures of container %q: %w", c.id, err)
-	}
-	return &task.StatsResponse{Stats: any}, nil
+	return &task.StatsResponse{Stats: &anypb.Any{TypeUrl: figures.TypeURL, Value: figures.Value}}, nil
 }
 
 // Connect tells the pids of the shim and of a container's init; 0 if the
