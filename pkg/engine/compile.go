@@ -34,7 +34,7 @@ func Compile(ctx context.Context, module []byte, name string, workers int) (*Cod
 		return nil, err
 	}
 	defer r.Close(ctx)
-	if err := r.CheckImports(outline, name); err != nil {
+	if err := r.CheckImports(ctx, outline, name); err != nil {
 		return nil, err
 	}
 	// The result is only needed as bytes.

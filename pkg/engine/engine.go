@@ -10,7 +10,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -31,25 +30,26 @@ const features = api.CoreFeaturesV2 |
 // interpreter has to run the module.
 var ErrUnsupported = errors.New("no code can be generated on this machine")
 
-// Runtime is wazero with the host's functions, ready to take one module.
+// Runtime is wazero, ready to take one module. The host's functions come with
+// CheckImports, or Load.
 //
 // A guest cannot be interrupted in its process (no WithCloseOnContextDone): that
 // makes loops up to 14 times slower, and the shim ends the process instead.
 type Runtime struct {
 	wazero.Runtime
-	host *wasi.Host
+	host *wasi.Host // nil until a module is known
 	// exchange is where code comes from or goes to; nil if neither.
 	exchange *exchange
 }
 
 // NewInterpreter returns a runtime that generates no code, for machines where
 // that is not possible (see CompilerWorks).
-func NewInterpreter(ctx context.Context) (*Runtime, error) {
+func NewInterpreter(ctx context.Context) *Runtime {
 	return newRuntime(ctx, wazero.NewRuntimeConfigInterpreter(), nil)
 }
 
 // NewCompiler returns a runtime that compiles modules for this process alone.
-func NewCompiler(ctx context.Context) (*Runtime, error) {
+func NewCompiler(ctx context.Context) *Runtime {
 	return newRuntime(ctx, wazero.NewRuntimeConfigCompiler(), nil)
 }
 
@@ -65,19 +65,14 @@ func newExchanging(ctx context.Context) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newRuntime(ctx, wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache), e)
+	return newRuntime(ctx, wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache), e), nil
 }
 
-func newRuntime(ctx context.Context, config wazero.RuntimeConfig, e *exchange) (*Runtime, error) {
+func newRuntime(ctx context.Context, config wazero.RuntimeConfig, e *exchange) *Runtime {
 	// Debug information would only serve line numbers in traps, but is slow to
 	// read.
-	r := &Runtime{
+	return &Runtime{
 		Runtime:  wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(features).WithDebugInfoEnabled(false)),
 		exchange: e,
 	}
-	var err error
-	if r.host, err = wasi.Instantiate(ctx, r.Runtime); err != nil {
-		return nil, fmt.Errorf("prepare WASI: %w", err)
-	}
-	return r, nil
 }

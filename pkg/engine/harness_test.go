@@ -123,11 +123,11 @@ func tryLoad(t testing.TB, module, entry []byte, private bool) (*loaded, error) 
 // cold is a module that has been compiled in place.
 func cold(t testing.TB, module []byte) *loaded {
 	t.Helper()
-	r, err := NewCompiler(t.Context())
-	must(t, err)
+	r := NewCompiler(t.Context())
 	t.Cleanup(func() { r.Close(context.Background()) })
 	outline, err := ParseOutline(module, "/guest.wasm")
 	must(t, err)
+	must(t, r.CheckImports(t.Context(), outline, "/guest.wasm"))
 	compiled, err := r.CompileHere(t.Context(), module, "/guest.wasm", outline, 1)
 	must(t, err)
 	return &loaded{runtime: r, compiled: compiled}

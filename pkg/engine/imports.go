@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,12 +11,29 @@ import (
 )
 
 // CheckImports finds the first import that nobody provides. Its error is a
-// sentence about the module of this name.
-func (r *Runtime) CheckImports(m *wasmbin.Module, name string) error {
+// sentence about the module of this name. The others are there afterwards.
+func (r *Runtime) CheckImports(ctx context.Context, m *wasmbin.Module, name string) error {
+	if err := r.provide(ctx, m); err != nil {
+		return err
+	}
 	for _, i := range m.Imports {
 		if err := checkImport(i, r.host); err != nil {
 			return fmt.Errorf("module %q %w", name, err)
 		}
+	}
+	return nil
+}
+
+// provide makes what a module imports of the host.
+func (r *Runtime) provide(ctx context.Context, m *wasmbin.Module) (err error) {
+	if r.host != nil {
+		return nil
+	}
+	imported := func(module, name string) bool {
+		return slices.ContainsFunc(m.Imports, func(i wasmbin.Import) bool { return i.Module == module && i.Name == name })
+	}
+	if r.host, err = wasi.Instantiate(ctx, r.Runtime, imported); err != nil {
+		return fmt.Errorf("prepare WASI: %w", err)
 	}
 	return nil
 }

@@ -21,6 +21,13 @@ func (r *Runtime) Load(ctx context.Context, m *Module, e *Entry) (_ wazero.Compi
 	if err := e.Check(m); err != nil {
 		return nil, err
 	}
+	outline, err := m.Outline()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.provide(ctx, outline); err != nil {
+		return nil, err
+	}
 	feed := &feed{entry: e}
 	r.exchange.offer = feed
 	compiled, err := r.CompileModule(ctx, m.skeleton)

@@ -31,6 +31,7 @@ type Module struct {
 	// skeleton is the module in its binary format, with functions that do
 	// nothing but trap, and without custom sections other than names.
 	skeleton []byte
+	outline  *wasmbin.Module // nil until somebody asks
 	// functions is the number of them.
 	functions int
 	// image is the memory with the module's data, if the skeleton has none.
@@ -92,8 +93,11 @@ func (m *Module) Free() {
 
 // Outline is what the module imports, exports and needs. Errors are sentences
 // about the module.
-func (m *Module) Outline() (*wasmbin.Module, error) {
-	return ParseOutline(m.skeleton, m.name)
+func (m *Module) Outline() (_ *wasmbin.Module, err error) {
+	if m.outline == nil {
+		m.outline, err = ParseOutline(m.skeleton, m.name)
+	}
+	return m.outline, err
 }
 
 // ParseOutline reads what a module, name in messages, imports, exports and needs.

@@ -252,8 +252,7 @@ func FuzzData(f *testing.F) {
 			return
 		}
 		ctx := t.Context()
-		whole, err := NewInterpreter(ctx)
-		must(t, err)
+		whole := NewInterpreter(ctx)
 		defer whole.Close(ctx)
 		compiled, err := whole.CompileModule(ctx, data)
 		if err != nil {
@@ -266,8 +265,7 @@ func FuzzData(f *testing.F) {
 		if err != nil {
 			t.Fatalf("wazero accepts what cannot be read: %v", err)
 		}
-		part, err := NewInterpreter(ctx)
-		must(t, err)
+		part := NewInterpreter(ctx)
 		defer part.Close(ctx)
 		skeleton, err := part.CompileModule(ctx, m.skeleton)
 		if err != nil {

@@ -3,6 +3,9 @@ package wasi
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -17,15 +20,33 @@ type Host struct {
 	functions map[string]map[string]api.FunctionDefinition
 }
 
-// Instantiate adds the host's modules to a runtime.
-func Instantiate(ctx context.Context, r wazero.Runtime) (*Host, error) {
+// Instantiate adds the host's modules to a runtime, with those functions that are
+// wanted and no others: wazero generates code for each, which takes longer than
+// loading a small program.
+func Instantiate(ctx context.Context, r wazero.Runtime, wanted func(module, name string) bool) (*Host, error) {
 	h := &Host{functions: make(map[string]map[string]api.FunctionDefinition)}
 	builder := r.NewHostModuleBuilder(Preview1)
 	preview1.NewFunctionExporter().ExportFunctions(builder)
+	keepOnly(builder, func(name string) bool { return wanted(Preview1, name) })
 	if err := h.add(ctx, r, Preview1, builder); err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+// keepOnly takes the other functions out of a builder, for which wazero has no way.
+// A builder that looks different inside keeps them all.
+func keepOnly(builder wazero.HostModuleBuilder, wanted func(name string) bool) {
+	v := reflect.ValueOf(builder)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return
+	}
+	field := v.Elem().FieldByName("exportNames")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[[]string]() {
+		return
+	}
+	names := (*[]string)(unsafe.Pointer(field.UnsafeAddr()))
+	*names = slices.DeleteFunc(*names, func(name string) bool { return !wanted(name) })
 }
 
 func (h *Host) add(ctx context.Context, r wazero.Runtime, name string, builder wazero.HostModuleBuilder) error {

@@ -105,8 +105,8 @@ func load(ctx context.Context, path string) (*engine.Runtime, wazero.CompiledMod
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := engine.NewCompiler(ctx)
-	if err != nil {
+	r := engine.NewCompiler(ctx)
+	if err := r.CheckImports(ctx, outline, path); err != nil {
 		return nil, nil, err
 	}
 	compiled, err := r.CompileHere(ctx, data, path, outline, 1)
