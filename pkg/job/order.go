@@ -117,6 +117,26 @@ func (c *Control) Receive() (Order, *os.File, error) {
 	return o, files[0], nil
 }
 
+// ReceiveBare is Receive of an order that comes without a descriptor, by means of
+// read(2) alone. A descriptor that comes is lost on the way.
+func (c *Control) ReceiveBare() (Order, error) {
+	var line []byte
+	for {
+		var b [1]byte
+		switch n, err := c.conn.Read(b[:]); {
+		case errors.Is(err, io.EOF), err == nil && n == 0:
+			return "", io.EOF
+		case err != nil:
+			return "", fmt.Errorf("receive an order: %w", err)
+		case b[0] == '\n':
+			return Order(line), nil
+		case len(line) == maxOrder:
+			return "", errors.New("the shim sent an overlong order")
+		}
+		line = append(line, b[0])
+	}
+}
+
 // takes tells whether an order may come with this number of descriptors.
 func (o Order) takes(files int) bool {
 	switch o {

@@ -196,3 +196,37 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+func TestBareOrdersArriveWithoutDescriptors(t *testing.T) {
+	file := tempFile(t, "")
+	long := strings.Repeat("a", 100)
+	for said, want := range map[string]struct {
+		order   Order
+		message string
+	}{
+		"go\n":     {Go, ""},
+		"go\nmore": {Go, ""},
+		"enter\n":  {Enter, ""}, // the runner refuses it
+		"go":       {"", "EOF"},
+		"":         {"", "EOF"},
+		long:       {"", "overlong"},
+	} {
+		t.Run(fmt.Sprintf("%.8q", said), func(t *testing.T) {
+			before := descriptors(t)
+			a, b := ends(t)
+			if said != "" {
+				_, _, err := a.WriteMsgUnix([]byte(said), unix.UnixRights(int(file.Fd())), nil)
+				must(t, err)
+			}
+			must(t, a.Close())
+			o, err := NewControl(b).ReceiveBare()
+			if o != want.order || (err == nil) != (want.message == "") || err != nil && !strings.Contains(err.Error(), want.message) {
+				t.Errorf("got %q, %v", o, err)
+			}
+			must(t, b.Close())
+			if after := descriptors(t); after != before {
+				t.Errorf("%d descriptors before, %d after", before, after)
+			}
+		})
+	}
+}

@@ -71,7 +71,7 @@ func TestRewriteChangesArgsAndEnvOnly(t *testing.T) {
 	check(t, unmarshal([]byte(content), &want))
 	process := want["process"].(map[string]any)
 	process["args"] = []any{"/proc/self/fd/3", "app.wasm", "<&>"}
-	process["env"] = []any{"WAZERO_SHIM_ROLE=runner"}
+	process["env"] = []any{"WAZERO_SHIM_ROLE=runner", "GOMAXPROCS=1"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %s\nwant %v", data, want)
 	}
@@ -123,7 +123,7 @@ func TestRewriteLeavesNoSecondMeaning(t *testing.T) {
 		check(t, err)
 		var s specs.Spec
 		check(t, json.Unmarshal(data, &s))
-		if !reflect.DeepEqual(s.Process.Args, []string{"/proc/self/fd/3", "app.wasm", "<&>"}) || !reflect.DeepEqual(s.Process.Env, []string{"WAZERO_SHIM_ROLE=runner"}) {
+		if !reflect.DeepEqual(s.Process.Args, []string{"/proc/self/fd/3", "app.wasm", "<&>"}) || !reflect.DeepEqual(s.Process.Env, []string{"WAZERO_SHIM_ROLE=runner", "GOMAXPROCS=1"}) {
 			t.Errorf("%s: %s", name, data)
 		}
 	}

@@ -120,7 +120,7 @@ func runnerArgs(j *job.Job) []string {
 
 // runnerEnv keeps the guest's environment from steering the runner's Go runtime.
 func runnerEnv() []string {
-	return []string{job.RoleEnv + "=" + job.RoleRunner}
+	return []string{job.RoleEnv + "=" + job.RoleRunner, job.OneThread}
 }
 
 // runnerCapabilities are those that the guest's user keeps, and no others: the

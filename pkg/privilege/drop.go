@@ -46,9 +46,6 @@ func Drop(keep []string) error {
 	if err := DropBoundingSet(); err != nil {
 		return err
 	}
-	if err := OnAllThreads("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
-		return err
-	}
 	if err := NoNewPrivileges(); err != nil {
 		return err
 	}
@@ -78,6 +75,8 @@ func effective() (uint64, error) {
 	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32, nil
 }
 
+// setCapabilities leaves none inheritable, and thereby none ambient: the kernel
+// takes away ambient ones that are not inheritable (capabilities(7)).
 func setCapabilities(caps uint64) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	low, high := uint32(caps), uint32(caps>>32)
@@ -120,7 +119,13 @@ func DropBoundingSet() error {
 
 // NoNewPrivileges makes exec of any file give no privileges (no_new_privs in
 // prctl(2)). Drop does so too.
+//
+// If the calling thread has it, so have all: this is the only function that sets
+// it before there is a filter of system calls, which is for all threads too.
 func NoNewPrivileges() error {
+	if set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && set == 1 {
+		return nil // since exec
+	}
 	return OnAllThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
 }
 

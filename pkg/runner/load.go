@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type loader struct {
 	file *os.File
 	// canCompile tells whether code can be executed here at all.
 	canCompile bool
-	// module and runtime are being prepared while the shim looks for the code.
+	// module and runtime have been prepared while the shim looks for the code.
 	// They are for code from the cache.
 	module  func() (*engine.Module, error)
 	runtime func() (*engine.Runtime, error)
@@ -34,37 +35,36 @@ type loader struct {
 }
 
 // loadGuest loads the module, with the code that the shim sends or without, and
-// reports what it took.
-func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (*guest, error) {
+// tells what to report.
+func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (*guest, job.Report, error) {
 	l := &loader{job: j, control: control, guest: &guest{job: j}, canCompile: engine.CompilerWorks(), usage: usage{statm: statm}}
 	if l.file = os.NewFile(job.FDModule, j.Module); l.file == nil {
-		return nil, errors.New("the shim passed no module")
+		return nil, job.Report{}, errors.New("the shim passed no module")
 	}
 	defer l.closeFile()
 	if l.canCompile {
-		l.module = begin(func() (*engine.Module, error) { return engine.ReadModule(l.file, j.Module) })
-		l.runtime = begin(func() (*engine.Runtime, error) { return engine.NewLoader(ctx) })
+		l.module = done(engine.ReadModule(l.file, j.Module))
+		l.runtime = done(engine.NewLoader(ctx))
 	}
 	var err error
 	if l.guest.config, err = wasi.Config(j.Args, j.Env, j.Preopens); err != nil {
-		return nil, err
+		return nil, job.Report{}, err
 	}
-	return l.guest, l.load(ctx)
+	report, err := l.load(ctx)
+	return l.guest, report, err
 }
 
-// begin runs a function now, and returns one that waits for its result.
-func begin[T any](f func() (T, error)) func() (T, error) {
-	wait := sync.OnceValues(f)
-	go wait()
-	return wait
+// done is a function that returns a result that is there.
+func done[T any](v T, err error) func() (T, error) {
+	return func() (T, error) { return v, err }
 }
 
 // load asks for code until there is some that can be used, or none.
-func (l *loader) load(ctx context.Context) error {
+func (l *loader) load(ctx context.Context) (ready job.Report, err error) {
 	for {
 		order, file, err := l.control.next()
 		if err != nil {
-			return err
+			return ready, err
 		}
 		arrived := time.Now()
 		if order == job.Code && l.canCompile {
@@ -74,18 +74,18 @@ func (l *loader) load(ctx context.Context) error {
 		}
 		if reason, stale := staleness(err); stale {
 			if err := l.control.Report(job.Report{Kind: job.Stale, Message: reason}); err != nil {
-				return err
+				return ready, err
 			}
 			continue
 		}
 		if err != nil {
-			return err
+			return ready, err
 		}
 		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage); err != nil {
-			return err
+			return ready, err
 		}
 		l.usage.statm.close()
-		return l.control.Report(job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(arrived)) / float64(time.Millisecond)})
+		return job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(arrived)) / float64(time.Millisecond)}, nil
 	}
 }
 
@@ -127,7 +127,7 @@ func (l *loader) loadCode(ctx context.Context, file *os.File) error {
 	if l.outline, err = module.Outline(); err != nil {
 		return err
 	}
-	if err := l.check(); err != nil {
+	if err := l.check(ctx); err != nil {
 		return err
 	}
 	// In case of another attempt:
@@ -161,6 +161,8 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 	// wazero keeps copies of what it needs.
 	defer engine.Free(data)
 	setCompileLimits(l.job.MemoryLimit)
+	// For threads that compile, see job.OneThread.
+	runtime.SetDefaultGOMAXPROCS()
 	newRuntime := engine.NewCompiler
 	l.guest.use = job.CodeCompiled
 	if !l.canCompile {
@@ -168,13 +170,11 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 		newRuntime = engine.NewInterpreter
 		l.guest.use = job.CodeNone
 	}
-	if l.guest.runtime, err = newRuntime(ctx); err != nil {
-		return err
-	}
+	l.guest.runtime = newRuntime(ctx)
 	if l.outline, err = engine.ParseOutline(data, l.job.Module); err != nil {
 		return err
 	}
-	if err := l.check(); err != nil {
+	if err := l.check(ctx); err != nil {
 		return err
 	}
 	l.usage.code = int64(l.outline.CodeSize) * codeExpansion
@@ -196,8 +196,8 @@ func (l *loader) discard(ctx context.Context) {
 }
 
 // check refuses what cannot run before time is spent on it.
-func (l *loader) check() error {
-	if err := l.guest.runtime.CheckImports(l.outline, l.job.Module); err != nil {
+func (l *loader) check(ctx context.Context) error {
+	if err := l.guest.runtime.CheckImports(ctx, l.outline, l.job.Module); err != nil {
 		return err
 	}
 	if err := checkExport(l.outline, l.job.Export); err != nil {

@@ -13,6 +13,7 @@ type orders struct {
 	*job.Control
 	entered bool // Enter has come
 	free    bool // Go has come
+	locked  bool // see lock
 }
 
 // waitEnter waits until the process is where it has to be. The file, a root to
@@ -68,7 +69,14 @@ func (o *orders) waitGo() error {
 	if o.free {
 		return nil
 	}
-	order, file, err := o.Receive()
+	var order job.Order
+	var file *os.File
+	var err error
+	if o.locked {
+		order, err = o.ReceiveBare()
+	} else {
+		order, file, err = o.Receive()
+	}
 	if err == nil && order != job.Go {
 		if file != nil {
 			file.Close()

@@ -13,15 +13,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/sigexit"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
@@ -73,16 +69,7 @@ func run(control *orders) (status int) {
 		return statusCannotRun
 	}
 	// The shim says go when runc has ended, so it is our parent now.
-	if err := privilege.DieWithParent(); err != nil {
-		return refuse(control, err)
-	}
-	if !shimAlive() {
-		return statusCannotRun
-	}
-	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
-	// signals: the guest gets an error, as a native program does that is pid 1.
-	signal.Ignore(unix.SIGPIPE)
-	if err := cell.Lock(); err != nil {
+	if err := control.lock(); err != nil {
 		return refuse(control, err)
 	}
 	return guest.run(ctx, control.Control, os.Stderr)
@@ -110,7 +97,16 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadGuest(ctx, j, control, statm)
+	guest, ready, err := loadGuest(ctx, j, control, statm)
+	if err != nil {
+		return nil, err
+	}
+	if j.Room != nil { // the shim is the parent, and nothing is left to do after Go
+		if err := control.lock(); err != nil {
+			return nil, err
+		}
+	}
+	return guest, control.Report(ready)
 }
 
 // enter makes the room around this process when the shim says so.
@@ -142,13 +138,6 @@ func confine(j *job.Job) error {
 		return err
 	}
 	return privilege.Isolate()
-}
-
-// shimAlive finds a shim that ended before DieWithParent asked to be told.
-func shimAlive() bool {
-	var b [1]byte
-	n, _, err := unix.Recvfrom(job.FDControl, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return n != 0 || err != nil
 }
 
 // refuse tells the shim why the guest cannot run.

@@ -1,0 +1,41 @@
+package runner
+
+import (
+	"errors"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
+)
+
+// lock leaves the process able to run its guest, and to hear of Go, and to nothing
+// else. The shim has to be its parent.
+func (o *orders) lock() error {
+	if o.locked {
+		return nil
+	}
+	if err := privilege.DieWithParent(); err != nil {
+		return err
+	}
+	if !shimAlive() {
+		return errors.New("the shim is gone")
+	}
+	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
+	// signals: the guest gets an error, as a native program does that is pid 1.
+	signal.Ignore(unix.SIGPIPE)
+	if err := cell.Lock(); err != nil {
+		return err
+	}
+	o.locked = true
+	return nil
+}
+
+// shimAlive finds a shim that ended before DieWithParent asked to be told.
+func shimAlive() bool {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(job.FDControl, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n != 0 || err != nil
+}
