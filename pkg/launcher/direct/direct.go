@@ -252,13 +252,18 @@ type launch struct {
 	born       func(*launcher.Process)
 }
 
-// runner is the program of a container's process.
+// runner is the program of a container's process. It has its user's supplementary
+// groups from the start, since they are in nobody's way, and to change them when
+// there are threads takes much longer; it becomes that user when its room is made.
 func runner(l launch, handoff *launcher.Handoff, streams *ends) *reaper.Program {
 	rewritten := oci.RewriteProcess(l.process, l.plan)
 	return &reaper.Program{
 		Path: job.ExecPath, Args: rewritten.Args, Env: environment(rewritten.Env, l.cpu), Dir: "/",
 		Files: append([]*os.File{streams.in, streams.out, streams.err}, handoff.Files()...),
-		Attr:  &syscall.SysProcAttr{Setsid: true, Cloneflags: l.namespaces.created},
+		Attr: &syscall.SysProcAttr{
+			Setsid: true, Cloneflags: l.namespaces.created,
+			Credential: &syscall.Credential{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid()), Groups: l.process.User.AdditionalGids},
+		},
 	}
 }
 
