@@ -1,5 +1,6 @@
 // Command containerd-shim-wazero-v1 is the containerd shim that runs Wasm
-// images with wazero. One binary has all the roles; main decides which.
+// images with wazero. One binary has all the roles; main decides which, after package
+// early, which has taken what must be quick.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cli"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/early"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/holder"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/direct"
@@ -41,7 +43,7 @@ func main() {
 	dir, _ := os.Getwd() // "" if it has been deleted
 	flags, status := bootstrap.Main(bootstrap.Process{
 		Args: os.Args[1:], Environ: os.Environ(), Dir: dir,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: early.Stdin(), Stdout: os.Stdout, Stderr: os.Stderr,
 	}, bootstrap.Config{Cleanup: cleanup})
 	if flags == nil {
 		os.Exit(status)

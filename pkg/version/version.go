@@ -1,10 +1,14 @@
 // Package version says which build this is.
 package version
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/version/name"
+)
 
 // Runtime is the name by which users ask for the shim.
-const Runtime = "io.containerd.wazero.v1"
+const Runtime = name.Runtime
 
 // Info describes the build, as the Go toolchain recorded it.
 type Info struct {

@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/ttrpc"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
 )
 
 const (
@@ -25,18 +21,15 @@ const (
 	cleanupTimeout = 3 * time.Second
 	// unmountTimeout bounds unmounting before mounts are detached.
 	unmountTimeout = time.Second
-	// removeDeadTimeout bounds waiting for the lock of a socket.
-	removeDeadTimeout = 500 * time.Millisecond
 	// dismissTimeout bounds talking to a living shim.
 	dismissTimeout = time.Second
 	dismissPause   = 10 * time.Millisecond
-
-	killed = 128 + uint32(unix.SIGKILL)
 )
 
 // remove makes sure that nothing of a container is left, whatever happened to its
 // shim, and says how the container ended. containerd runs it after every delete,
-// not only after a crash: when the shim has done everything it returns at once.
+// not only after a crash: when the shim has done everything it returns at once (and
+// package quick before it, mostly).
 //
 // It touches neither other containers nor the socket of a living shim, and does
 // nothing that cannot be done twice or twice at the same time.
@@ -82,16 +75,7 @@ func leaveShim(ctx context.Context, dir bundle.Dir, id string) {
 	if err != nil {
 		return
 	}
-	_ = os.Remove(announcement(s.Path, id))
-	if _, err := os.Lstat(s.Path); errors.Is(err, fs.ErrNotExist) {
-		return // the usual case: the shim has removed it
-	}
-	alive, err := listening(s.Path)
-	switch {
-	case err != nil:
-	case !alive:
-		removeDead(s.Path)
-	case !dir.Deleted():
+	if alive := quick.LeaveShim(s.Path, id); alive && !dir.Deleted() {
 		dismiss(ctx, s.Path, id)
 	}
 }
@@ -123,17 +107,13 @@ func dismiss(ctx context.Context, socket, id string) {
 // respond tells how the container ended, as far as that is known: what the shim
 // has recorded, or that it was killed.
 func respond(p Process, dir bundle.Dir) error {
-	r := &taskapi.DeleteResponse{ExitStatus: killed, ExitedAt: timestamppb.Now()}
+	end := quick.Killed()
 	if e, err := dir.ReadExit(); err == nil {
-		r = &taskapi.DeleteResponse{Pid: uint32(e.Pid), ExitStatus: e.Status, ExitedAt: timestamppb.New(e.At)}
+		end = quick.End{Pid: uint32(e.Pid), Status: e.Status, At: e.At}
 	} else if s, err := dir.ReadState(); err == nil {
-		r.Pid = uint32(s.Pid)
+		end.Pid = uint32(s.Pid)
 	}
-	data, err := proto.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode answer: %w", err)
-	}
-	if _, err := p.Stdout.Write(data); err != nil {
+	if _, err := p.Stdout.Write(end.Encode()); err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
 )
 
 // remove runs delete, which must succeed, and returns its answer.
@@ -189,7 +190,7 @@ func TestDeleteRemovesTheSocketOfADeadShimOnly(t *testing.T) {
 	t.Parallel()
 	pod := newContainer(t, "pod", "")
 	c := newContainer(t, "c1", pod.socketDir)
-	c.annotate(groupAnnotations[1], "pod")
+	c.annotate(quick.GroupAnnotations[1], "pod")
 	socket := pod.start()
 	pid := shimPid(t, socket)
 	create(t, socket, "pod")
@@ -232,7 +233,7 @@ func TestDeleteEndsAShimThatNeverGotAContainer(t *testing.T) {
 	socket := c.start()
 	pid := shimPid(t, socket)
 	joined := newContainer(t, "c2", c.socketDir)
-	joined.annotate(groupAnnotations[1], "c1")
+	joined.annotate(quick.GroupAnnotations[1], "c1")
 	joined.start() // announced, and then forgotten
 	c.remove()
 	if shimPid(t, socket) != pid {
@@ -249,18 +250,18 @@ func TestDeleteAfterAKilledStartLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, "c1", "")
 	// What a start leaves that is killed between bind and spawn.
-	path, err := socketPath(c.socketDir, "/run/containerd/containerd.sock", c.ns, c.id)
+	path, err := quick.SocketPath(c.socketDir, "/run/containerd/containerd.sock", c.ns, c.id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.dir.WriteSocket(bundle.Socket{Path: path}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := listen(path)
+	fd, err := quick.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
+	_ = unix.Close(fd)
 	c.remove()
 	if got := names(t, c.socketDir); got != "" {
 		t.Errorf("left %q", got)

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
 )
 
 const (
-	program = "containerd-shim-wazero-v1"
-
-	actionStart  = "start"
-	actionDelete = "delete"
+	program      = quick.Program
+	actionStart  = quick.ActionStart
+	actionDelete = quick.ActionDelete
 )
 
 const usage = `containerd-shim-wazero-v1 runs Wasm containers for containerd.
@@ -113,3 +114,9 @@ func (f *Flags) check() error {
 }
 
 func (f *Flags) daemon() bool { return !f.Version && !f.Info && f.Action == "" }
+
+func (f *Flags) command() quick.Command {
+	return quick.Command{
+		Namespace: f.Namespace, ID: f.ID, Address: f.Address, Bundle: f.Bundle, Debug: f.Debug, Action: f.Action,
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
 )
 
 // roleEnv makes the test binary the shim: with an action on its command line the
@@ -187,7 +188,7 @@ func (c *container) start() string {
 	if code != 0 || stderr != "" {
 		c.t.Fatalf("start: exit %d, stderr %q", code, stderr)
 	}
-	path, ok := strings.CutPrefix(stdout, scheme)
+	path, ok := strings.CutPrefix(stdout, quick.Scheme)
 	if !ok {
 		c.t.Fatalf("start answered %q", stdout)
 	}

@@ -23,6 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
 )
 
 func marshal(t *testing.T, m proto.Message) []byte {
@@ -103,7 +105,7 @@ func assertModernAnswer(t *testing.T, c *container, out, socketDir string) {
 	if err := proto.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v: %q", err, out)
 	}
-	path, ok := strings.CutPrefix(r.GetAddress(), scheme)
+	path, ok := strings.CutPrefix(r.GetAddress(), quick.Scheme)
 	if r.GetVersion() != 3 || r.GetProtocol() != "ttrpc" || !ok || filepath.Dir(path) != socketDir {
 		t.Errorf("got %v", &r)
 	}
@@ -122,7 +124,7 @@ func assertPlainAnswer(t *testing.T, c *container, out string) {
 	if proto.Unmarshal([]byte(out), &r) == nil {
 		t.Error("containerd 2.3 would take the address for a BootstrapResult")
 	}
-	path, ok := strings.CutPrefix(out, scheme)
+	path, ok := strings.CutPrefix(out, quick.Scheme)
 	if !ok || filepath.Dir(path) != c.socketDir {
 		t.Fatalf("got %q", out)
 	}
@@ -211,7 +213,7 @@ func readScore(pid int) (score int, err error) {
 
 func TestContainersOfAGroupShareAShim(t *testing.T) {
 	t.Parallel()
-	for _, annotation := range groupAnnotations {
+	for _, annotation := range quick.GroupAnnotations {
 		t.Run(annotation, func(t *testing.T) {
 			t.Parallel()
 			sandbox := newContainer(t, "pod", "")
@@ -244,7 +246,7 @@ func TestDamagedSpecIsNamed(t *testing.T) {
 		"truncated": `{"annotations":{"a":`,
 		"type":      `{"annotations":[]}`,
 		"empty":     ``,
-		"large":     strings.Repeat(" ", maxSpec+1),
+		"large":     strings.Repeat(" ", quick.MaxSpec+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -306,7 +308,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	t.Run("foreign file", func(t *testing.T) {
 		t.Parallel()
 		c := newContainer(t, "c1", "")
-		path, err := socketPath(c.socketDir, "/run/containerd/containerd.sock", c.ns, c.id)
+		path, err := quick.SocketPath(c.socketDir, "/run/containerd/containerd.sock", c.ns, c.id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,7 +378,7 @@ func TestManyStartsAtOnceMakeOneShim(t *testing.T) {
 	t.Parallel()
 	first := newContainer(t, "pod", "")
 	// A stale socket makes it harder.
-	path, err := socketPath(first.socketDir, "/run/containerd/containerd.sock", first.ns, first.id)
+	path, err := quick.SocketPath(first.socketDir, "/run/containerd/containerd.sock", first.ns, first.id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,9 +391,9 @@ func TestManyStartsAtOnceMakeOneShim(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		c := newContainer(t, fmt.Sprintf("c%d", i), first.socketDir)
-		c.annotate(groupAnnotations[1], "pod")
+		c.annotate(quick.GroupAnnotations[1], "pod")
 		wg.Go(func() {
-			if out, err := c.exec(actionStart); err != nil || out != scheme+path {
+			if out, err := c.exec(actionStart); err != nil || out != quick.Scheme+path {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
@@ -415,7 +417,7 @@ func TestStartWhileTheOldShimGoesGetsALivingOne(t *testing.T) {
 		socket := old.start()
 		oldPid := shimPid(t, socket)
 		next := newContainer(t, fmt.Sprintf("c%d", i), old.socketDir)
-		next.annotate(groupAnnotations[0], "pod")
+		next.annotate(quick.GroupAnnotations[0], "pod")
 		var wg sync.WaitGroup
 		// Both orders, and everything between them.
 		delay := [2]time.Duration{}
@@ -470,7 +472,7 @@ func end(t *testing.T, socket string, ids ...string) {
 	}
 	defer done()
 	for _, id := range ids {
-		_ = os.Remove(announcement(socket, id))
+		_ = os.Remove(quick.Announcement(socket, id))
 		if _, err := tc.Delete(t.Context(), &taskapi.DeleteRequest{ID: id}); err != nil {
 			t.Error(err)
 		}
@@ -514,7 +516,7 @@ func TestAnnouncementsOfContainersThatNeverCameExpire(t *testing.T) {
 	c := newContainer(t, "pod", "")
 	socket := c.start()
 	pid := shimPid(t, socket)
-	undo, err := announce(socket, "lost")
+	undo, err := quick.Announce(socket, "lost")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -524,7 +526,7 @@ func TestAnnouncementsOfContainersThatNeverCameExpire(t *testing.T) {
 		t.Fatal("the shim went although a container is on its way")
 	}
 	past := time.Now().Add(-announcementLife - time.Second)
-	if err := os.Chtimes(announcement(socket, "lost"), past, past); err != nil {
+	if err := os.Chtimes(quick.Announcement(socket, "lost"), past, past); err != nil {
 		t.Fatal(err)
 	}
 	end(t, socket, "pod")
@@ -539,7 +541,7 @@ func TestLockIsExclusiveAndLeavesNoFile(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				l, err := lockSocket(t.Context(), path)
+				l, err := quick.LockSocket(t.Context(), time.Minute, path)
 				if err != nil {
 					t.Error(err)
 					return
@@ -550,7 +552,7 @@ func TestLockIsExclusiveAndLeavesNoFile(t *testing.T) {
 				} else {
 					t.Error("two hold the lock")
 				}
-				l.unlock()
+				l.Unlock()
 			}
 		})
 	}
@@ -563,14 +565,14 @@ func TestLockIsExclusiveAndLeavesNoFile(t *testing.T) {
 func TestHeldLockIsNotWaitedForForever(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := lockSocket(t.Context(), path)
+	l, err := quick.LockSocket(t.Context(), time.Minute, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.unlock()
+	defer l.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := lockSocket(ctx, path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := quick.LockSocket(ctx, time.Minute, path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
 }
