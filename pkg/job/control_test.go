@@ -2,6 +2,7 @@ package job
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -149,4 +150,23 @@ func FuzzReadReport(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReportsAreJSON(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []ReportKind{Prepared, Entered, Ready, Stale, Failed, OutOfMemory} {
+		for _, code := range []CodeUse{"", CodeShared, CodePrivate, CodeCompiled, CodeNone} {
+			for _, load := range []float64{0, 1e-9, 0.25, 1.0 / 3, 12345.678, 1e7} {
+				for _, message := range []string{"", "a \"message\"\n"} {
+					want := Report{Kind: kind, Code: code, Load: load, Message: message}
+					data, err := want.encode()
+					must(t, err)
+					var got Report
+					if err := json.Unmarshal(data, &got); err != nil || got != want {
+						t.Errorf("%+v became %s: %+v, %v", want, data, got, err)
+					}
+				}
+			}
+		}
+	}
 }

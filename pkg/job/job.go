@@ -7,18 +7,18 @@
 package job
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/packed"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 )
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 3
+const Version = 4
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
@@ -30,7 +30,7 @@ const (
 	FDBinary = 3
 	// FDControl is a connected unix stream socket to the shim: see Control.
 	FDControl = 4
-	// FDJob is a sealed memfd with the Job as JSON.
+	// FDJob is a sealed memfd with the Job.
 	FDJob = 5
 	// FDModule is the module, open for reading only.
 	FDModule = 6
@@ -60,59 +60,81 @@ const MaxJobSize = 16 << 20
 // Preopen is a directory that the guest finds open when it starts.
 type Preopen struct {
 	// Guest is the absolute path by which the guest names the directory.
-	Guest string `json:"guest"`
+	Guest string
 	// Host is the absolute path of the directory in the runner's mount
 	// namespace, which is the container's.
-	Host string `json:"host"`
+	Host string
 }
 
 // Job is everything that a runner needs to know.
 type Job struct {
-	Version int `json:"version"`
+	Version int
 	// Module names the module in messages: its path in the container.
-	Module string `json:"module"`
+	Module string
 	// Export is the function to call: "_start" unless the image asked for
 	// another one ("/app.wasm#serve").
-	Export string `json:"export"`
+	Export string
 	// Args is the guest's argv, argv[0] included.
-	Args []string `json:"args"`
+	Args []string
 	// Env is the guest's environment, as KEY=VALUE.
-	Env []string `json:"env"`
+	Env []string
 	// Preopens in the order of their file descriptors, from 3 on.
-	Preopens []Preopen `json:"preopens"`
+	Preopens []Preopen
 	// MemoryLimit is the memory limit of the container in bytes; 0 is none.
-	MemoryLimit int64 `json:"memoryLimit,omitempty"`
+	MemoryLimit int64
 	// KeepCapabilities are the names of the capabilities that decide about
 	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps.
-	KeepCapabilities []string `json:"keepCapabilities,omitempty"`
+	KeepCapabilities []string
 	// Room is what the runner has to make around itself; nil if somebody else has
 	// done so.
-	Room *room.Room `json:"room,omitempty"`
+	Room *room.Room
 	// PrivateCode makes the runner copy machine code into memory of its own
 	// instead of sharing it with the other runners of the module.
-	PrivateCode bool `json:"privateCode,omitempty"`
+	PrivateCode bool
+}
+
+// pack writes or reads a job. Every field has to be named here; the version stays
+// the first.
+func (j *Job) pack(c *packed.Coder) {
+	c.Int(&j.Version)
+	if j.Version != Version {
+		return
+	}
+	c.String(&j.Module)
+	c.String(&j.Export)
+	c.Strings(&j.Args)
+	c.Strings(&j.Env)
+	packed.Slice(c, &j.Preopens, func(p *Preopen) { c.String(&p.Guest); c.String(&p.Host) })
+	c.Int64(&j.MemoryLimit)
+	c.Strings(&j.KeepCapabilities)
+	packed.Pointer(c, &j.Room, func(r *room.Room) { r.Pack(c) })
+	c.Bool(&j.PrivateCode)
 }
 
 // Decode reads a job and checks its version.
 func Decode(r io.Reader) (*Job, error) {
-	var j Job
-	if err := inherited.Job(r, MaxJobSize, &j); err != nil {
+	data, err := inherited.Read(r, MaxJobSize)
+	if err != nil {
 		return nil, err
 	}
+	var j Job
+	c := packed.Reader(data)
+	j.pack(c)
 	if j.Version != Version {
 		return nil, fmt.Errorf("job has version %d, this runner understands %d", j.Version, Version)
+	}
+	if err := c.End(); err != nil {
+		return nil, fmt.Errorf("decode job: %w", err)
 	}
 	return &j, nil
 }
 
 // Encode is the inverse of Decode. It sets the version.
 func (j *Job) Encode() ([]byte, error) {
-	c := *j
-	c.Version = Version
-	data, err := json.Marshal(&c)
-	if err != nil {
-		return nil, fmt.Errorf("encode job: %w", err)
-	}
+	whole, c := *j, packed.Writer()
+	whole.Version = Version
+	whole.pack(c)
+	data := c.Bytes()
 	if len(data) > MaxJobSize {
 		return nil, errors.New("arguments and environment are too large: shorten process.args or process.env")
 	}

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 )
 
 func must(t testing.TB, err error) {
@@ -23,6 +25,52 @@ func example() *Job {
 		Args: []string{"app", "", "two words", "ünï\n"}, Env: []string{"A=1", "B="},
 		Preopens:    []Preopen{{Guest: "/", Host: "/"}, {Guest: "/data", Host: "/mnt"}},
 		MemoryLimit: 1 << 40, KeepCapabilities: []string{"CAP_DAC_OVERRIDE"}, PrivateCode: true,
+		Room: &room.Room{Join: true},
+	}
+}
+
+// fill gives every field of a struct, and of what is in it, another value than 0.
+func fill(v reflect.Value, n *int) {
+	*n++
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), n)
+		fill(v.Index(1), n)
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{"net.ipv4.ip_forward": "1", "kernel.shm": ""}))
+	case reflect.String:
+		v.SetString(strings.Repeat("x", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(-*n))
+	case reflect.Uint32, reflect.Uint64:
+		v.SetUint(uint64(*n))
+	default:
+		panic(v.Type())
+	}
+}
+
+// TestNoFieldIsForgotten on the way.
+func TestNoFieldIsForgotten(t *testing.T) {
+	t.Parallel()
+	var want Job
+	fill(reflect.ValueOf(&want).Elem(), new(int))
+	data, err := want.Encode()
+	must(t, err)
+	got, err := Decode(bytes.NewReader(data))
+	must(t, err)
+	want.Version = Version
+	if !reflect.DeepEqual(got, &want) {
+		t.Errorf("got %+v, want %+v", got, &want)
 	}
 }
 
@@ -44,15 +92,18 @@ func TestJobArrivesAsItWasSent(t *testing.T) {
 
 func TestJobsThatCannotBeAreErrors(t *testing.T) {
 	t.Parallel()
+	whole, err := example().Encode()
+	must(t, err)
 	for name, tc := range map[string]struct {
 		data io.Reader
 		text string
 	}{
 		"empty":      {strings.NewReader(""), "decode job"},
-		"truncated":  {strings.NewReader(`{"version":2,"module":"/a`), "decode job"},
-		"array":      {strings.NewReader(`[]`), "decode job"},
-		"version":    {strings.NewReader(`{"version":1}`), "version 1"},
-		"no version": {strings.NewReader(`{}`), "version 0"},
+		"truncated":  {strings.NewReader("\x04\x05/a"), "decode job"},
+		"too long":   {io.MultiReader(bytes.NewReader(whole), strings.NewReader("x")), "decode job"},
+		"version":    {strings.NewReader("\x01"), "version 1"},
+		"JSON":       {strings.NewReader(`{"version":3}`), "version 123"},
+		"no version": {strings.NewReader("\xff"), "version 0"},
 		"endless":    {endless{}, "larger than"},
 		"unreadable": {failing{}, "read job"},
 	} {
@@ -79,8 +130,8 @@ func FuzzDecode(f *testing.F) {
 	data, err := example().Encode()
 	must(f, err)
 	f.Add(data)
-	f.Add([]byte(`{"version":2}`))
-	f.Add([]byte(`{"version":2,"preopens":[{}],"args":null,"memoryLimit":-1}`))
+	f.Add([]byte("\x04"))
+	f.Add(bytes.Repeat([]byte{Version}, 100))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		j, err := Decode(bytes.NewReader(data))
 		if err != nil {

@@ -12,20 +12,20 @@ import (
 // Mount is something below the root.
 type Mount struct {
 	// Source is a directory or a file of the host; empty for a tmpfs.
-	Source string `json:"source,omitempty"`
+	Source string
 	// Target is a path in the room.
-	Target string `json:"target"`
+	Target string
 	// Recursive takes what is mounted below the source, too.
-	Recursive bool `json:"recursive,omitempty"`
+	Recursive bool
 	// Set and Clear are attributes (MOUNT_ATTR_…) of the mount itself, SetAll
 	// those of everything below it as well.
-	Set    uint64 `json:"set,omitempty"`
-	Clear  uint64 `json:"clear,omitempty"`
-	SetAll uint64 `json:"setAll,omitempty"`
+	Set    uint64
+	Clear  uint64
+	SetAll uint64
 	// Slave lets mounts arrive that the host makes below the source later on.
-	Slave bool `json:"slave,omitempty"`
+	Slave bool
 	// Options of a tmpfs, "key=value".
-	Options []string `json:"options,omitempty"`
+	Options []string
 }
 
 // harmless are the attributes of everything in the room. Device nodes work in

@@ -14,57 +14,57 @@ import (
 type Room struct {
 	// Join tells that the room is there already: a handle of its root comes with
 	// the order to enter it. The fields about files are of no meaning then.
-	Join bool `json:"join,omitempty"`
+	Join bool
 
 	// Root is the root file system on the host.
-	Root     string `json:"root,omitempty"`
-	ReadOnly bool   `json:"readOnly,omitempty"`
+	Root     string
+	ReadOnly bool
 	// Mounts below the root, in their order.
-	Mounts []Mount `json:"mounts,omitempty"`
+	Mounts []Mount
 	// Devices tells to fill /dev, which one of Mounts has made.
-	Devices bool `json:"devices,omitempty"`
+	Devices bool
 	// Masked paths have nothing to read, ReadOnlyPaths nothing to write. Those
 	// that are not there are left out.
-	Masked        []string `json:"masked,omitempty"`
-	ReadOnlyPaths []string `json:"readOnlyPaths,omitempty"`
+	Masked        []string
+	ReadOnlyPaths []string
 
 	// Hooks tells to wait, when everything is mounted, until those of the host have
 	// run.
-	Hooks bool `json:"hooks,omitempty"`
+	Hooks bool
 
 	// Hostname and Domainname are for the UTS namespace; empty is to leave it.
-	Hostname   string `json:"hostname,omitempty"`
-	Domainname string `json:"domainname,omitempty"`
+	Hostname   string
+	Domainname string
 	// Loopback tells to switch on the network device lo.
-	Loopback bool `json:"loopback,omitempty"`
+	Loopback bool
 	// Sysctls by their path below /proc/sys.
-	Sysctls map[string]string `json:"sysctls,omitempty"`
+	Sysctls map[string]string
 
 	// OOMScore is the process's oom_score_adj; nil is to leave it.
-	OOMScore *int    `json:"oomScore,omitempty"`
-	Limits   []Limit `json:"limits,omitempty"`
-	User     User    `json:"user"`
+	OOMScore *int
+	Limits   []Limit
+	User     User
 	// Terminal tells that standard input is one, which becomes the controlling
 	// one.
-	Terminal bool `json:"terminal,omitempty"`
+	Terminal bool
 	// Cwd is made if it is not there.
-	Cwd string `json:"cwd"`
+	Cwd string
 }
 
 // User is who the guest is to the file system.
 type User struct {
-	UID    uint32   `json:"uid"`
-	GID    uint32   `json:"gid"`
-	Groups []uint32 `json:"groups,omitempty"`
-	Umask  uint32   `json:"umask"`
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+	Umask  uint32
 }
 
 // Limit is a resource limit by the number that Linux gives it.
 type Limit struct {
-	Resource int    `json:"resource"`
-	Name     string `json:"name"`
-	Soft     uint64 `json:"soft"`
-	Hard     uint64 `json:"hard"`
+	Resource int
+	Name     string
+	Soft     uint64
+	Hard     uint64
 }
 
 // Enter makes the room and goes in, with all threads of the process, which must
