@@ -1,8 +1,10 @@
 package seccomp
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,18 +46,59 @@ func (p *Policy) assemble() ([]unix.SockFilter, error) {
 		load(offsetArch), equal(arch, 1, 0), decide(Kill),
 		load(offsetCall), notBelow(x32Bit, 0, 1), decide(Kill),
 	}
-	for _, rule := range p.Rules {
-		block, err := rule.assemble()
-		if err != nil {
-			return nil, err
-		}
-		program = append(program, block...)
+	calls, err := p.calls()
+	if err != nil {
+		return nil, err
 	}
-	program = append(program, decide(p.Otherwise))
+	program = append(program, search(calls, p.Otherwise)...)
 	if len(program) > maxInstructions {
 		return nil, fmt.Errorf("a system call filter of %d instructions; the kernel takes %d", len(program), maxInstructions)
 	}
 	return program, nil
+}
+
+// branch is what is to be done about one system call.
+type branch struct {
+	number uintptr
+	code   []unix.SockFilter
+}
+
+// calls are the rules by the number of their call, in ascending order. Rules for
+// the same call keep theirs; those for different ones have none.
+func (p *Policy) calls() ([]branch, error) {
+	var calls []branch
+	for i := range p.Rules {
+		rule := &p.Rules[i]
+		code, err := rule.assemble()
+		if err != nil {
+			return nil, err
+		}
+		at, found := slices.BinarySearchFunc(calls, rule.Call, func(c branch, number uintptr) int { return cmp.Compare(c.number, number) })
+		if !found {
+			calls = slices.Insert(calls, at, branch{number: rule.Call})
+		}
+		calls[at].code = append(calls[at].code, code...)
+	}
+	return calls, nil
+}
+
+// search makes a binary search. The kernel runs a program for each call that there
+// is when it is loaded, to know those that are always allowed; to go through all
+// rules each time took longer than the rest of loading it.
+func search(calls []branch, otherwise Action) []unix.SockFilter {
+	const few = 2
+	if len(calls) <= few {
+		var program []unix.SockFilter
+		for _, c := range calls {
+			program = append(program, c.code...)
+		}
+		return append(program, decide(otherwise))
+	}
+	middle := len(calls) / 2
+	lower, upper := search(calls[:middle], otherwise), search(calls[middle:], otherwise)
+	// A condition cannot skip more than 255 instructions, a jump can.
+	program := []unix.SockFilter{notBelow(uint32(calls[middle].number), 0, 1), jump(uint32(len(lower)))}
+	return append(append(program, lower...), upper...)
 }
 
 // assemble finds the number of the call in the accumulator, and leaves it there
@@ -103,6 +146,10 @@ func equal(value uint32, yes, no uint8) unix.SockFilter {
 
 func notBelow(value uint32, yes, no uint8) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, Jt: yes, Jf: no, K: value}
+}
+
+func jump(skip uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: skip}
 }
 
 func decide(a Action) unix.SockFilter {
