@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/cgroups/v3"
+	reader1 "github.com/containerd/cgroups/v3/cgroup1"
 	cgroup1 "github.com/containerd/cgroups/v3/cgroup1/stats"
+	reader2 "github.com/containerd/cgroups/v3/cgroup2"
 	cgroup2 "github.com/containerd/cgroups/v3/cgroup2/stats"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/proto"
 )
 
 // figures of a container, of either version of cgroups.
@@ -21,19 +25,45 @@ type figures struct {
 	cpu                 time.Duration
 }
 
-func (c *container) figures(t testing.TB) figures {
+func (c *container) metrics(t testing.TB) proto.Message {
 	t.Helper()
 	any, err := c.stats()
 	must(t, err)
 	v, err := typeurl.UnmarshalAny(any)
 	must(t, err)
-	switch m := v.(type) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		t.Fatalf("figures are a %T", v)
+	}
+	return m
+}
+
+// library is what the library that other shims use reads in a cgroup.
+func library(t testing.TB, path string) proto.Message {
+	t.Helper()
+	if cgroups.Mode() == cgroups.Unified {
+		manager, err := reader2.Load(path)
+		must(t, err)
+		m, err := manager.Stat()
+		must(t, err)
+		return m
+	}
+	control, err := reader1.Load(reader1.StaticPath(path))
+	must(t, err)
+	m, err := control.Stat(reader1.IgnoreNotExist)
+	must(t, err)
+	return m
+}
+
+func (c *container) figures(t testing.TB) figures {
+	t.Helper()
+	switch m := c.metrics(t).(type) {
 	case *cgroup1.Metrics:
 		return figures{m.GetMemory().GetUsage().GetUsage(), m.GetMemory().GetUsage().GetLimit(), m.GetPids().GetCurrent(), time.Duration(m.GetCPU().GetUsage().GetTotal())}
 	case *cgroup2.Metrics:
 		return figures{m.GetMemory().GetUsage(), m.GetMemory().GetUsageLimit(), m.GetPids().GetCurrent(), time.Duration(m.GetCPU().GetUsageUsec()) * time.Microsecond}
 	default:
-		t.Fatalf("figures are a %T", v)
+		t.Fatalf("figures are a %T", m)
 		return figures{}
 	}
 }
@@ -60,6 +90,18 @@ func TestFiguresOfAGuest(t *testing.T) {
 		c.exitStatus("")
 		if end := c.figures(t); end.cpu < idle.cpu || end.pids != 0 || end.limit != uint64(limit) {
 			t.Errorf("figures after the end: %+v", end)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; { // the kernel may still count
+			before, got, after := library(t, "/"+d.ns+"/c"), c.metrics(t), library(t, "/"+d.ns+"/c")
+			if proto.Equal(before, after) {
+				if !proto.Equal(got, before) {
+					t.Errorf("figures are\n%v, those of the library\n%v", got, before)
+				}
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the figures never rest")
+			}
 		}
 	})
 }
