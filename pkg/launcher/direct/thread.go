@@ -18,9 +18,9 @@ import (
 // The kernel takes it for the parent of what it clones, so it lives as long as the
 // shim: runners end with their parent.
 //
-// Its bounding set is empty, and the children get their capabilities as
-// inheritable ones. So nothing they execute later could ever have any, and the
-// children need not say so themselves, which costs each a millisecond.
+// Its bounding set is empty, it has no_new_privs, and the children get their
+// capabilities as inheritable ones. So nothing they execute later could ever have
+// any, and the children need not say so themselves, which costs each a millisecond.
 type thread struct {
 	work chan func()
 
@@ -60,7 +60,10 @@ func (t *thread) prepare() error {
 	if t.cgroups, err = container.NewThread(); err != nil {
 		return err
 	}
-	return emptyBoundingSet()
+	if err := emptyBoundingSet(); err != nil {
+		return err
+	}
+	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 }
 
 // emptyBoundingSet is for this thread only. A root that executes a file has what is
