@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
 )
 
 func TestCommandLinesOfContainerd(t *testing.T) {
@@ -36,6 +38,48 @@ func TestCommandLinesOfContainerd(t *testing.T) {
 		if err != nil || *got != want {
 			t.Errorf("%s: got %+v, %v", line, got, err)
 		}
+	}
+}
+
+// Package quick must be sure of what containerd writes, and not of anything else.
+func TestQuickParseAgrees(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"-namespace n -address /a -publish-binary /b -id i start", "--namespace=n --id=i -debug delete", "-id i -namespace n -bundle /b delete",
+		"-namespace n -id i -socket /s -debug-socket= start x", "-namespace= -id i start", "-namespace n -id a=b start",
+	} {
+		compareParse(t, strings.Fields(line))
+		if _, sure := quick.Parse(strings.Fields(line)); !sure && !strings.Contains(line, "-namespace= ") {
+			t.Errorf("%s: not sure", line)
+		}
+	}
+	for _, line := range []string{
+		"", "start", "-namespace n -id i", "-namespace n -id i stop", "-namespace n start", "-namespace n -id .. start", "-namespace a/b -id i start",
+		"-v", "-info", "-help", "-namespace n -id i -v start", "-namespace n -id i -debug=false start", "-namespace n -id i -- start",
+		"-nope -namespace n -id i start", "-namespace n -id", "---id i -namespace n start", "-=x start", "-- start", "- start", "cache ls", "precompile x",
+		"-socket /s -namespace n -id i",
+	} {
+		if c, sure := quick.Parse(strings.Fields(line)); sure {
+			t.Errorf("%s: sure of %+v", line, c)
+		}
+	}
+}
+
+func FuzzQuickParse(f *testing.F) {
+	f.Add("-namespace n -id=i -debug -bundle /b delete x")
+	f.Add("--id i --namespace n -publish-binary -- start")
+	f.Fuzz(func(t *testing.T, line string) { compareParse(t, strings.Split(line, " ")) })
+}
+
+func compareParse(t *testing.T, args []string) {
+	t.Helper()
+	got, sure := quick.Parse(args)
+	if !sure {
+		return
+	}
+	want, err := Parse(args)
+	if err != nil || want.Version || want.Info || want.command() != got {
+		t.Errorf("%q: sure of %+v, want %+v, %v", args, got, want, err)
 	}
 }
 
