@@ -22,6 +22,9 @@ func TestImports(t *testing.T) {
 		{"pkg/shim/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
 		{"pkg/codecache/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
 		{"pkg/cli/...", []string{"github.com/tetratelabs/wazero/..."}, "commands run as root and must not decode Wasm"},
+		{"pkg/early", []string{"strings", "unicode", "reflect", "fmt", "net", "google.golang.org/...", "github.com/containerd/...", "golang.org/..."}, "start and delete would wait for more packages: see package quick"},
+		{"pkg/early/guest", []string{"github.com/containerd/...", "google.golang.org/...", module + "pkg/shim/..."}, "a runner would wait for more packages"},
+		{"pkg/early/pod", []string{"github.com/containerd/...", "google.golang.org/...", "github.com/tetratelabs/...", module + "pkg/shim/..."}, "a pod's processes would wait for more packages"},
 		{"pkg/runner/...", []string{"github.com/containerd/...", module + "pkg/shim/..."}, "a runner needs nothing of the shim"},
 		{"pkg/compiler/...", []string{"github.com/containerd/...", module + "pkg/shim/..."}, "a compiler needs nothing of the shim"},
 	} {

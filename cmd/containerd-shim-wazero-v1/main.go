@@ -1,6 +1,6 @@
 // Command containerd-shim-wazero-v1 is the containerd shim that runs Wasm
 // images with wazero. One binary has all the roles; main decides which, after package
-// early, which has taken what must be quick.
+// early and those below it, which have taken those that must be quick.
 package main
 
 import (
@@ -14,28 +14,19 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/early"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/holder"
+	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/guest"
+	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/direct"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bootstrap"
 )
 
 func main() {
-	if os.Args[0] == job.ExecPath {
-		switch os.Getenv(job.RoleEnv) {
-		case job.RoleRunner:
-			os.Exit(runner.Main())
-		case compilejob.Role:
-			os.Exit(compiler.Main())
-		case holder.Role:
-			os.Exit(holder.Main())
-		case holder.RoleMidwife:
-			os.Exit(holder.Midwife())
-		}
+	if os.Args[0] == job.ExecPath && os.Getenv(job.RoleEnv) == compilejob.Role {
+		os.Exit(compiler.Main())
 	}
 	if cli.Wants(os.Args[1:]) {
 		os.Exit(cli.Main(cli.Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}))
