@@ -219,8 +219,11 @@ func (c *Cgroup) FD() (*os.File, bool) {
 	if c.layout.Unified == "" || !cloneIntoCgroup() || c.scope != nil && !c.scope.started {
 		return nil, false
 	}
-	f, err := os.OpenFile(c.layout.Unified+c.path, unix.O_DIRECTORY, 0)
-	return f, err == nil
+	fd, err := cgroupfs.Open(c.layout.Unified, c.path[1:], unix.O_DIRECTORY)
+	if err != nil {
+		return nil, false
+	}
+	return os.NewFile(uintptr(fd), c.path), true
 }
 
 // Add makes a process with all its threads a member of the cgroup in every hierarchy
