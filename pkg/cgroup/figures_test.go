@@ -87,10 +87,10 @@ func library2(t *testing.T, root, path string) *stats2.Metrics {
 }
 
 // numbered gives every name another number.
-func numbered(first int, format string, names ...string) string {
+func numbered(first uint64, format string, names ...string) string {
 	var text strings.Builder
 	for i, name := range names {
-		fmt.Fprintf(&text, format, name, first+i)
+		fmt.Fprintf(&text, format, name, first+uint64(i))
 	}
 	return text.String()
 }
