@@ -8,10 +8,7 @@ import (
 	"strings"
 	"time"
 
-	runcoptions "github.com/containerd/containerd/api/types/runc/options"
-	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
@@ -60,8 +57,6 @@ type Options struct {
 	Debug bool
 }
 
-// Names of the types in which options arrive, without the "type.googleapis.com/"
-// that some clients put in front.
 // Values of Launcher.
 const (
 	// LauncherAuto: the shim itself where it understands the whole configuration,
@@ -80,6 +75,8 @@ var Launchers = []string{LauncherAuto, LauncherDirect, LauncherRunc}
 // of Launcher.
 const LauncherEnv = "WAZERO_SHIM_LAUNCHER"
 
+// Names of the types in which options arrive, without the "type.googleapis.com/"
+// that some clients put in front.
 const (
 	typeRunc    = "containerd.runc.v1.Options"
 	typeRuntime = "runtimeoptions.v1.Options"
@@ -95,49 +92,40 @@ func Parse(any *anypb.Any) (Options, []string, error) {
 	if any == nil || (any.GetTypeUrl() == "" && len(any.GetValue()) == 0) {
 		return Options{}, nil, nil
 	}
-	name := any.GetTypeUrl()
-	name = name[strings.LastIndexByte(name, '/')+1:]
-	switch name {
-	case typeRunc:
-		var r runcoptions.Options
-		if err := proto.Unmarshal(any.GetValue(), &r); err != nil {
-			return Options{}, nil, fmt.Errorf("decode runtime options of type %s: %w", name, err)
-		}
-		return fromRunc(&r), nil, nil
-	case typeRuntime, typeRuntimeCRI:
-		var r runtimeoptions.Options
-		if err := proto.Unmarshal(any.GetValue(), &r); err != nil {
-			return Options{}, nil, fmt.Errorf("decode runtime options of type %s: %w", name, err)
-		}
-		return fromRuntimeOptions(&r)
-	}
-	return Options{}, nil, fmt.Errorf("runtime options have type %q: send %s or %s", any.GetTypeUrl(), typeRuntime, typeRunc)
+	return Decode(any.GetTypeUrl(), any.GetValue())
 }
 
-func fromRunc(r *runcoptions.Options) Options {
-	return Options{
-		RuncBinary:    r.GetBinaryName(),
-		SystemdCgroup: r.GetSystemdCgroup(),
-		ShimCgroup:    r.GetShimCgroup(),
-		IoUID:         r.GetIoUid(),
-		IoGID:         r.GetIoGid(),
-		NoPivotRoot:   r.GetNoPivotRoot(),
-		NoNewKeyring:  r.GetNoNewKeyring(),
-		Root:          r.GetRoot(),
+// Decode is Parse of an Any's parts.
+func Decode(typeURL string, value []byte) (Options, []string, error) {
+	name := typeURL[strings.LastIndexByte(typeURL, '/')+1:]
+	switch name {
+	case typeRunc:
+		o, err := decodeRunc(value)
+		if err != nil {
+			return Options{}, nil, fmt.Errorf("decode runtime options of type %s: %w", name, err)
+		}
+		return o, nil, nil
+	case typeRuntime, typeRuntimeCRI:
+		path, body, err := decodeRuntime(value)
+		if err != nil {
+			return Options{}, nil, fmt.Errorf("decode runtime options of type %s: %w", name, err)
+		}
+		return fromRuntimeOptions(path, body)
 	}
+	return Options{}, nil, fmt.Errorf("runtime options have type %q: send %s or %s", typeURL, typeRuntime, typeRunc)
 }
 
 // fromRuntimeOptions prefers the file: containerd fills config_body only when
 // config_path is empty, and so says the field's documentation.
-func fromRuntimeOptions(r *runtimeoptions.Options) (Options, []string, error) {
-	if path := r.GetConfigPath(); path != "" {
+func fromRuntimeOptions(path string, body []byte) (Options, []string, error) {
+	if path != "" {
 		o, err := ReadFile(path)
 		return o, nil, err
 	}
-	if len(r.GetConfigBody()) > maxTOML {
+	if len(body) > maxTOML {
 		return Options{}, nil, fmt.Errorf("runtime options are larger than %d bytes", maxTOML)
 	}
-	return parseTOML(r.GetConfigBody(), "the runtime options")
+	return parseTOML(body, "the runtime options")
 }
 
 // ReadFile reads the options in a file, which ConfigPath names in a request.
@@ -157,12 +145,8 @@ func ReadFile(path string) (Options, error) {
 
 // Any is the inverse of Parse, for options that are shown to a user. Ours are
 // not part of runc's type, so they go in as TOML.
-func (o Options) Any() (*anypb.Any, error) {
-	body, err := proto.Marshal(&runtimeoptions.Options{ConfigBody: o.toml()})
-	if err != nil {
-		return nil, fmt.Errorf("encode runtime options: %w", err)
-	}
-	return &anypb.Any{TypeUrl: typeRuntime, Value: body}, nil
+func (o Options) Any() *anypb.Any {
+	return &anypb.Any{TypeUrl: typeRuntime, Value: encodeRuntime(o.toml())}
 }
 
 // UnknownError is the one sentence for options that the shim does not know, or

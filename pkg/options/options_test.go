@@ -188,15 +188,45 @@ func TestAnyIsTheInverseOfParse(t *testing.T) {
 	t.Parallel()
 	quoted := Options{RuncBinary: `/a "b"\c`, IoUID: 7}
 	for _, want := range []Options{{}, allOptions, quoted} {
-		any, err := want.Any()
-		if err != nil {
-			t.Fatal(err)
-		}
+		any := want.Any()
 		got, unknown, err := Parse(any)
 		if err != nil || len(unknown) > 0 || got != want {
 			t.Errorf("got %+v, %q, %v; want %+v", got, unknown, err, want)
 		}
 	}
+}
+
+// Parse decodes containerd's messages by itself.
+func FuzzMessages(f *testing.F) {
+	runc, err := proto.Marshal(&runcoptions.Options{NoPivotRoot: true, ShimCgroup: "/c", IoUid: 1 << 31, IoGid: 3, BinaryName: "r", Root: "/x", SystemdCgroup: true, CriuImagePath: "c"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	runtime, err := proto.Marshal(&runtimeoptions.Options{TypeUrl: "t", ConfigBody: []byte("debug = true")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, m := range [][]byte{runc, runtime, {0x08, 0x02, 0x20, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, {0x0a, 0x01, 0xff}, {0x32, 0x01, 0xff}, {0x0d, 1, 0, 0, 0}, {0x30, 1}} {
+		f.Add(m)
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var r runcoptions.Options
+		wantErr := proto.Unmarshal(message, &r)
+		got, err := decodeRunc(message)
+		want := Options{
+			RuncBinary: r.GetBinaryName(), SystemdCgroup: r.GetSystemdCgroup(), ShimCgroup: r.GetShimCgroup(), Root: r.GetRoot(),
+			IoUID: r.GetIoUid(), IoGID: r.GetIoGid(), NoPivotRoot: r.GetNoPivotRoot(), NoNewKeyring: r.GetNoNewKeyring(),
+		}
+		if (err == nil) != (wantErr == nil) || err == nil && got != want {
+			t.Errorf("runc: got %+v, %v; want %+v, %v", got, err, want, wantErr)
+		}
+		var o runtimeoptions.Options
+		wantErr = proto.Unmarshal(message, &o)
+		path, body, err := decodeRuntime(message)
+		if (err == nil) != (wantErr == nil) || err == nil && (path != o.GetConfigPath() || string(body) != string(o.GetConfigBody())) {
+			t.Errorf("got %q, %q, %v; want %v, %v", path, body, err, &o, wantErr)
+		}
+	})
 }
 
 func TestSystemdCgroupsPathIsRecognised(t *testing.T) {

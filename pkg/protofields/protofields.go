@@ -21,8 +21,12 @@ const (
 	typeFixed32    = 5
 )
 
-// maxNumber is the library's; the definition of a message may go to 1<<29 - 1.
-const maxNumber = 1<<31 - 1
+// Largest numbers of a field. Like the library, Each is less strict about fields of
+// the groups that it leaves out.
+const (
+	maxNumber        = 1<<29 - 1
+	maxNumberInGroup = 1<<31 - 1
+)
 
 var errDamaged = errors.New("damaged protobuf message")
 
@@ -32,7 +36,7 @@ var errDamaged = errors.New("damaged protobuf message")
 func Each(message []byte, f func(n Number, value []byte, number uint64) error) error {
 	for len(message) > 0 {
 		n, kind, rest, ok := tag(message)
-		if !ok {
+		if !ok || n > maxNumber {
 			return errDamaged
 		}
 		var value []byte
@@ -58,7 +62,7 @@ func Each(message []byte, f func(n Number, value []byte, number uint64) error) e
 
 func tag(b []byte) (n Number, kind uint64, rest []byte, ok bool) {
 	v, rest, ok := varint(b)
-	if !ok || v>>3 < 1 || v>>3 > maxNumber {
+	if !ok || v>>3 < 1 || v>>3 > maxNumberInGroup {
 		return 0, 0, nil, false
 	}
 	return Number(v >> 3), v & 7, rest, true

@@ -20,7 +20,7 @@ type field struct {
 func reference(message []byte) (fields []field, ok bool) {
 	for len(message) > 0 {
 		n, kind, size := protowire.ConsumeTag(message)
-		if size < 0 {
+		if size < 0 || n > protowire.MaxValidNumber {
 			return fields, false
 		}
 		message = message[size:]

@@ -51,9 +51,7 @@ func info(ctx context.Context, p Process) error {
 		Annotations: map[string]string{engineAnnotation: "wazero " + v.Wazero},
 	}
 	if len(data) > 0 {
-		if r.Options, err = o.Any(); err != nil {
-			return err
-		}
+		r.Options = o.Any()
 	}
 	f, err := json.Marshal(ociFeatures(ctx, o.RuncBinary))
 	if err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"google.golang.org/protobuf/types/known/anypb"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/cgroupfs"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -37,6 +35,6 @@ func start(ctx context.Context, p Process, c Config, f *Flags) error {
 }
 
 func startOptions(typeURL string, value []byte) (quick.Options, error) {
-	o, _, err := options.Parse(&anypb.Any{TypeUrl: typeURL, Value: value})
+	o, _, err := options.Decode(typeURL, value)
 	return quick.Options{ShimCgroup: o.ShimCgroup, Debug: o.Debug}, err
 }
