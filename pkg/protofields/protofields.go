@@ -35,25 +35,12 @@ var errDamaged = errors.New("damaged protobuf message")
 // It ends at the first error.
 func Each(message []byte, f func(n Number, value []byte, number uint64) error) error {
 	for len(message) > 0 {
-		n, kind, rest, ok := tag(message)
-		if !ok || n > maxNumber {
-			return errDamaged
-		}
-		var value []byte
-		var number uint64
-		switch kind {
-		case typeBytes:
-			value, rest, ok = bytes(rest)
-		case typeVarint:
-			number, rest, ok = varint(rest)
-		default:
-			rest, ok = skip(rest, n, kind)
-		}
-		if !ok {
-			return errDamaged
+		field, rest, err := Next(message)
+		if err != nil {
+			return err
 		}
 		message = rest
-		if err := f(n, value, number); err != nil {
+		if err := f(field.Number, field.Bytes, field.Varint); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
@@ -87,7 +86,7 @@ func Serve(c Config) error {
 	var pods *sandbox.Service
 	service := task.NewService(task.Config{
 		Namespace: c.Namespace,
-		Publish: func(event proto.Message) {
+		Publish: func(event events.Event) {
 			memory.touch()
 			queue.Publish(event)
 		},

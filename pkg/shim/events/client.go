@@ -9,12 +9,16 @@ import (
 	"sync"
 	"time"
 
-	eventsapi "github.com/containerd/containerd/api/services/ttrpc/events/v1"
-	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rpc"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
+
+// service is containerd's.
+const service = "containerd.services.events.ttrpc.v1.Events"
 
 // dialTimeout bounds connecting to containerd's socket.
 const dialTimeout = 5 * time.Second
@@ -37,7 +41,7 @@ func NewClient(address string) *Client {
 }
 
 // Forward is a ForwardFunc.
-func (c *Client) Forward(ctx context.Context, e *types.Envelope) error {
+func (c *Client) Forward(ctx context.Context, e *Envelope) error {
 	if c.address == "" {
 		return nil
 	}
@@ -82,12 +86,12 @@ func (c *Client) drop() {
 }
 
 // call drops the connection after any error that is not containerd's answer.
-func (c *Client) call(ctx context.Context, e *types.Envelope) error {
+func (c *Client) call(ctx context.Context, e *Envelope) error {
 	// The context does not reach a write into a full socket.
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = c.conn.SetWriteDeadline(deadline)
 	}
-	_, err := eventsapi.NewTTRPCEventsClient(c.client).Forward(ctx, &eventsapi.ForwardRequest{Envelope: e})
+	err := rpc.Call(ctx, c.client, service, "Forward", &ForwardRequest{e}, &wire.Empty{})
 	if err == nil {
 		return nil
 	}
@@ -95,7 +99,7 @@ func (c *Client) call(ctx context.Context, e *types.Envelope) error {
 		return &refused{err}
 	}
 	c.drop()
-	return fmt.Errorf("forward event %s to containerd: %w", e.GetTopic(), err)
+	return fmt.Errorf("forward event %s to containerd: %w", e.Topic, err)
 }
 
 // refused is an error with which containerd answered.

@@ -23,8 +23,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -102,8 +100,8 @@ func quiet() *log.Entry {
 	return logrus.NewEntry(l)
 }
 
-func start(id int) *eventtypes.TaskStart {
-	return &eventtypes.TaskStart{ContainerID: fmt.Sprint(id)}
+func start(id int) *TaskStart {
+	return &TaskStart{ContainerID: fmt.Sprint(id)}
 }
 
 func closeQueue(t *testing.T, q *Queue) {
@@ -134,7 +132,7 @@ func TestEnvelopeSaysWhoWhenAndWhat(t *testing.T) {
 	defer c.Close()
 	q := New("k8s.io", c.Forward, quiet())
 	before := time.Now()
-	q.Publish(&eventtypes.TaskExit{ContainerID: "c", ID: "c", Pid: 5, ExitStatus: 137})
+	q.Publish(&TaskExit{ContainerID: "c", ID: "c", Pid: 5, ExitStatus: 137})
 	after := time.Now()
 	closeQueue(t, q)
 	if len(d.got) != 1 {
@@ -186,7 +184,7 @@ func TestAnotherDaemonAtTheSameAddressGetsTheNextEventAtOnce(t *testing.T) {
 			d.stop()
 			d.start(t)
 		}
-		if err := c.Forward(t.Context(), &types.Envelope{Topic: "/tasks/start"}); err != nil {
+		if err := c.Forward(t.Context(), &Envelope{Topic: "/tasks/start"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -287,16 +285,16 @@ func TestQueueOutlivesAnHourWithoutDaemon(t *testing.T) {
 		back := time.Now().Add(time.Hour)
 		attempts := 0
 		var got []string
-		q := New("default", func(_ context.Context, e *types.Envelope) error {
+		q := New("default", func(_ context.Context, e *Envelope) error {
 			attempts++
 			if time.Now().Before(back) {
 				return errors.New("connection refused")
 			}
-			got = append(got, e.GetTopic())
+			got = append(got, e.Topic)
 			return nil
 		}, quiet())
-		q.Publish(&eventtypes.TaskCreate{})
-		q.Publish(&eventtypes.TaskStart{})
+		q.Publish(&TaskCreate{})
+		q.Publish(&TaskStart{})
 		time.Sleep(time.Hour + maxBackoff)
 		synctest.Wait()
 		if strings.Join(got, " ") != "/tasks/create /tasks/start" {
@@ -315,12 +313,12 @@ func TestCloseTriesAtOnceAndEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
-		q := New("default", func(context.Context, *types.Envelope) error {
+		q := New("default", func(context.Context, *Envelope) error {
 			attempts++
 			return errors.New("connection refused")
 		}, quiet())
-		q.Publish(&eventtypes.TaskExit{})
-		q.Publish(&eventtypes.TaskDelete{})
+		q.Publish(&TaskExit{})
+		q.Publish(&TaskDelete{})
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		before := attempts
@@ -342,45 +340,18 @@ func TestCloseTriesAtOnceAndEndsWithItsContext(t *testing.T) {
 func TestFullQueueDropsOOMEventsFirst(t *testing.T) {
 	t.Parallel()
 	q := &Queue{limit: 4, wake: make(chan struct{}, 1), log: quiet(), namespace: "default"}
-	for _, e := range []proto.Message{
-		&eventtypes.TaskCreate{}, &eventtypes.TaskOOM{}, &eventtypes.TaskStart{}, &eventtypes.TaskOOM{},
-		&eventtypes.TaskPaused{}, &eventtypes.TaskResumed{}, &eventtypes.TaskExit{},
+	for _, e := range []Event{
+		&TaskCreate{}, &TaskOOM{}, &TaskStart{}, &TaskOOM{},
+		&TaskPaused{}, &TaskResumed{}, &TaskExit{},
 	} {
 		q.Publish(e)
 	}
 	var got []string
 	for e := q.pop(); e != nil; e = q.pop() {
-		got = append(got, e.GetTopic())
+		got = append(got, e.Topic)
 	}
 	if s := strings.Join(got, " "); s != "/tasks/start /tasks/paused /tasks/resumed /tasks/exit" {
 		t.Errorf("kept %s", s)
-	}
-}
-
-func TestEveryTaskEventHasATopic(t *testing.T) {
-	t.Parallel()
-	seen := map[string]string{}
-	protoregistry.GlobalTypes.RangeMessages(func(mt protoreflect.MessageType) bool {
-		name := string(mt.Descriptor().FullName())
-		// TaskIO is a part of TaskCreate.
-		if !strings.HasPrefix(name, "containerd.events.Task") || strings.HasSuffix(name, "TaskIO") {
-			return true
-		}
-		topic, err := Topic(mt.New().Interface())
-		if err != nil || !strings.HasPrefix(topic, "/tasks/") {
-			t.Errorf("%s: %q, %v", name, topic, err)
-		}
-		if other := seen[topic]; other != "" {
-			t.Errorf("%s and %s have the same topic", name, other)
-		}
-		seen[topic] = name
-		return true
-	})
-	if len(seen) < 10 {
-		t.Errorf("saw only %d events", len(seen))
-	}
-	if _, err := Topic(&eventtypes.TaskIO{}); err == nil {
-		t.Error("TaskIO has a topic")
 	}
 }
 
@@ -390,8 +361,7 @@ func TestUnencodableEventIsDroppedAlone(t *testing.T) {
 	c := NewClient(d.path)
 	defer c.Close()
 	q := New("default", c.Forward, quiet())
-	q.Publish(&eventtypes.TaskStart{ContainerID: "\xff"})
-	q.Publish(&emptypb.Empty{})
+	q.Publish(&TaskStart{ContainerID: "\xff"})
 	q.Publish(start(0))
 	closeQueue(t, q)
 	assertCount(t, d.ids(t), 1)

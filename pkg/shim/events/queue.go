@@ -13,12 +13,9 @@ import (
 	"sync"
 	"time"
 
-	eventtypes "github.com/containerd/containerd/api/events"
-	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/log"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 const (
@@ -39,7 +36,7 @@ const (
 // ForwardFunc delivers one event to containerd: see Client.Forward. After an error
 // the event is tried again, until the queue is closed or containerd has answered
 // it with an error several times.
-type ForwardFunc func(ctx context.Context, e *types.Envelope) error
+type ForwardFunc func(ctx context.Context, e *Envelope) error
 
 // Queue is an ordered queue of events with one goroutine that delivers them.
 type Queue struct {
@@ -49,7 +46,7 @@ type Queue struct {
 	limit     int
 
 	mu      sync.Mutex
-	waiting []*types.Envelope
+	waiting []*Envelope
 	closed  bool
 	// overflowing is true while events are being dropped, so that this is
 	// logged once and not per event.
@@ -81,37 +78,28 @@ func New(namespace string, forward ForwardFunc, logger *log.Entry) *Queue {
 // Publish queues one of containerd's task events with the present time. It
 // neither blocks nor fails, so it may be called anywhere; the order of calls is
 // the order of delivery. Events after Close are dropped.
-func (q *Queue) Publish(event proto.Message) {
+func (q *Queue) Publish(event Event) {
 	e, err := q.envelope(event)
 	if err != nil {
 		q.log.WithError(err).Error("drop event")
 		return
 	}
 	if dropped := q.push(e); dropped != nil {
-		q.log.WithField("topic", dropped.GetTopic()).Errorf("more than %d events wait for containerd: dropping the oldest", q.limit)
+		q.log.WithField("topic", dropped.Topic).Errorf("more than %d events wait for containerd: dropping the oldest", q.limit)
 	}
 }
 
-func (q *Queue) envelope(event proto.Message) (*types.Envelope, error) {
-	topic, err := Topic(event)
+func (q *Queue) envelope(event Event) (*Envelope, error) {
+	// containerd's clients look events up by the bare name of the message.
+	data, err := wire.NewAny(event.Type(), event)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode event %s: %w", event.Topic(), err)
 	}
-	data, err := proto.Marshal(event)
-	if err != nil {
-		return nil, fmt.Errorf("encode event %s: %w", topic, err)
-	}
-	return &types.Envelope{
-		Timestamp: timestamppb.Now(),
-		Namespace: q.namespace,
-		Topic:     topic,
-		// containerd's clients look events up by the bare name of the message.
-		Event: &anypb.Any{TypeUrl: string(event.ProtoReflect().Descriptor().FullName()), Value: data},
-	}, nil
+	return &Envelope{Timestamp: wire.Time(time.Now()), Namespace: q.namespace, Topic: event.Topic(), Event: data}, nil
 }
 
 // push returns the event that it dropped when that is worth a log line.
-func (q *Queue) push(e *types.Envelope) (dropped *types.Envelope) {
+func (q *Queue) push(e *Envelope) (dropped *Envelope) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -134,10 +122,10 @@ func (q *Queue) push(e *types.Envelope) (dropped *types.Envelope) {
 
 // dropOldest prefers an OOM event: the exit that follows it says 137 as well.
 // q.mu is held.
-func (q *Queue) dropOldest() *types.Envelope {
+func (q *Queue) dropOldest() *Envelope {
 	oldest := 0
 	for i, e := range q.waiting {
-		if e.GetTopic() == topicOOM {
+		if e.Topic == topicOOM {
 			oldest = i
 			break
 		}
@@ -166,7 +154,7 @@ func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n := len(q.waiting); n > 0 {
-		return fmt.Errorf("%d events did not reach containerd, the first is %s", n, q.waiting[0].GetTopic())
+		return fmt.Errorf("%d events did not reach containerd, the first is %s", n, q.waiting[0].Topic)
 	}
 	return nil
 }
@@ -194,7 +182,7 @@ func (q *Queue) run(ctx context.Context) {
 	}
 }
 
-func (q *Queue) pop() *types.Envelope {
+func (q *Queue) pop() *Envelope {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 {
@@ -208,14 +196,14 @@ func (q *Queue) pop() *types.Envelope {
 	return e
 }
 
-func (q *Queue) unpop(e *types.Envelope) {
+func (q *Queue) unpop(e *Envelope) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append([]*types.Envelope{e}, q.waiting...)
+	q.waiting = append([]*Envelope{e}, q.waiting...)
 }
 
 // deliver returns false when ctx ended first.
-func (q *Queue) deliver(ctx context.Context, e *types.Envelope) bool {
+func (q *Queue) deliver(ctx context.Context, e *Envelope) bool {
 	backoff := minBackoff
 	closing := q.closing
 	refusals := 0
@@ -227,7 +215,7 @@ func (q *Queue) deliver(ctx context.Context, e *types.Envelope) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		logger := q.log.WithError(err).WithField("topic", e.GetTopic())
+		logger := q.log.WithError(err).WithField("topic", e.Topic)
 		if isRefused(err) {
 			if refusals++; refusals >= maxRefusals || isInvalid(err) {
 				logger.Error("drop event that containerd refuses")
@@ -254,38 +242,10 @@ func (q *Queue) deliver(ctx context.Context, e *types.Envelope) bool {
 	}
 }
 
-func (q *Queue) try(ctx context.Context, e *types.Envelope) error {
+func (q *Queue) try(ctx context.Context, e *Envelope) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return q.forward(ctx, e)
 }
 
 const topicOOM = "/tasks/oom"
-
-// Topic is the topic under which containerd's clients subscribe to an event
-// (containerd 2.4: core/runtime/events.go).
-func Topic(event proto.Message) (string, error) {
-	switch event.(type) {
-	case *eventtypes.TaskCreate:
-		return "/tasks/create", nil
-	case *eventtypes.TaskStart:
-		return "/tasks/start", nil
-	case *eventtypes.TaskExit:
-		return "/tasks/exit", nil
-	case *eventtypes.TaskDelete:
-		return "/tasks/delete", nil
-	case *eventtypes.TaskOOM:
-		return topicOOM, nil
-	case *eventtypes.TaskExecAdded:
-		return "/tasks/exec-added", nil
-	case *eventtypes.TaskExecStarted:
-		return "/tasks/exec-started", nil
-	case *eventtypes.TaskPaused:
-		return "/tasks/paused", nil
-	case *eventtypes.TaskResumed:
-		return "/tasks/resumed", nil
-	case *eventtypes.TaskCheckpointed:
-		return "/tasks/checkpointed", nil
-	}
-	return "", fmt.Errorf("event of type %T has no topic", event)
-}

@@ -12,17 +12,34 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
+// pointer is a pointer to T that is a message.
+type pointer[T any] interface {
+	*T
+	wire.Message
+}
+
 // Method makes a method of a service out of a function.
-func Method[Req, Resp any](call func(context.Context, *Req) (*Resp, error)) ttrpc.Method {
+func Method[T any, Req pointer[T], Resp wire.Message](call func(context.Context, Req) (Resp, error)) ttrpc.Method {
 	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
-		var req Req
-		if err := unmarshal(&req); err != nil {
+		req := Req(new(T))
+		if err := unmarshal(wire.Proto(req)); err != nil {
 			return nil, err
 		}
-		return call(ctx, &req)
+		resp, err := call(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return wire.Proto(resp), nil
 	}
+}
+
+// Call calls a method of a service at the other end of a connection.
+func Call(ctx context.Context, client *ttrpc.Client, service, method string, req, resp wire.Message) error {
+	return client.Call(ctx, service, method, wire.Proto(req), wire.Proto(resp))
 }
 
 var errPanic = fmt.Errorf("the shim failed on this request, its log says where: %w", errdefs.ErrInternal)

@@ -5,10 +5,9 @@ import (
 	"strings"
 	"syscall"
 
-	"google.golang.org/protobuf/types/known/anypb"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/protofields"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // namespaceMode is CRI's NamespaceMode.
@@ -41,17 +40,17 @@ const configType = "PodSandboxConfig"
 
 // parseConfig reads the options of CreateSandbox. Clients other than CRI send
 // none: their pods have the defaults.
-func parseConfig(any *anypb.Any) (*config, error) {
+func parseConfig(any *wire.Any) (*config, error) {
 	c := &config{}
-	if len(any.GetTypeUrl()) == 0 && len(any.GetValue()) == 0 {
+	if len(any.GetTypeURL()) == 0 && len(any.GetValue()) == 0 {
 		return c, nil
 	}
-	if !strings.HasSuffix(any.GetTypeUrl(), "."+configType) {
-		return nil, fmt.Errorf("sandbox options have type %q: send CRI's %s, or none", any.GetTypeUrl(), configType)
+	if !strings.HasSuffix(any.GetTypeURL(), "."+configType) {
+		return nil, fmt.Errorf("sandbox options have type %q: send CRI's %s, or none", any.GetTypeURL(), configType)
 	}
 	c.fromCRI = true
 	if err := c.parse(any.GetValue()); err != nil {
-		return nil, fmt.Errorf("decode %s: %w", any.GetTypeUrl(), err)
+		return nil, fmt.Errorf("decode %s: %w", any.GetTypeURL(), err)
 	}
 	return c, nil
 }

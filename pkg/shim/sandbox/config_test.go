@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	api "github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandboxapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // message encodes fields: numbers and strings, in the order given.
@@ -30,8 +30,8 @@ func message(fields ...any) string {
 
 func request(config string) *api.CreateSandboxRequest {
 	return &api.CreateSandboxRequest{
-		SandboxId: "id", BundlePath: "/bundle", NetnsPath: "/run/netns/x",
-		Options: &anypb.Any{TypeUrl: "type.googleapis.com/runtime.v1.PodSandboxConfig", Value: []byte(config)},
+		SandboxID: "id", BundlePath: "/bundle", NetnsPath: "/run/netns/x",
+		Options: &wire.Any{TypeURL: "type.googleapis.com/runtime.v1.PodSandboxConfig", Value: []byte(config)},
 	}
 }
 
@@ -62,7 +62,7 @@ func TestPlanOfACompletePod(t *testing.T) {
 
 func TestPlanOfAPodOfAnotherClient(t *testing.T) {
 	t.Parallel()
-	p, err := plan(&api.CreateSandboxRequest{SandboxId: "id", BundlePath: "/bundle"})
+	p, err := plan(&api.CreateSandboxRequest{SandboxID: "id", BundlePath: "/bundle"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +76,9 @@ func TestPlansThatAreErrors(t *testing.T) {
 	user := func(namespace string) string { return message(8, message(2, message(1, message(5, namespace)))) }
 	for name, r := range map[string]*api.CreateSandboxRequest{
 		"truncated":                       request("\x12\x20short"),
-		"other type":                      {SandboxId: "id", BundlePath: "/b", Options: &anypb.Any{TypeUrl: "x.Config", Value: []byte("x")}},
+		"other type":                      {SandboxID: "id", BundlePath: "/b", Options: &wire.Any{TypeURL: "x.Config", Value: []byte("x")}},
 		"no id":                           {BundlePath: "/b"},
-		"relative bundle":                 {SandboxId: "id", BundlePath: "b"},
+		"relative bundle":                 {SandboxID: "id", BundlePath: "b"},
 		"node's network with a namespace": request(message(8, message(2, message(1, message(1, 2))))),
 		"container's user namespace":      request(user(message(1, 1))),
 		"user namespace without mapping":  request(user(message(1, 0))),

@@ -9,20 +9,19 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	api "github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandboxapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // CreateSandbox registers the pod. A shim has one at most.
 func (s *Service) CreateSandbox(_ context.Context, r *api.CreateSandboxRequest) (*api.CreateSandboxResponse, error) {
 	p, err := plan(r)
 	if err != nil {
-		return nil, fmt.Errorf("create sandbox %q: %w: %w", r.SandboxId, err, errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("create sandbox %q: %w: %w", r.SandboxID, err, errdefs.ErrInvalidArgument)
 	}
 	if len(r.Rootfs) > 0 {
 		s.Log.WithField("sandbox", p.id).Info("the sandbox's root file system is not used: nothing runs in it")
@@ -51,7 +50,7 @@ func (s *Service) forget() {
 
 // plan decides what a pod needs. It changes nothing.
 func plan(r *api.CreateSandboxRequest) (*sandbox, error) {
-	if r.SandboxId == "" || !filepath.IsAbs(r.BundlePath) {
+	if r.SandboxID == "" || !filepath.IsAbs(r.BundlePath) {
 		return nil, errors.New("a sandbox has an id and the absolute path of a bundle")
 	}
 	c, err := parseConfig(r.Options)
@@ -59,7 +58,7 @@ func plan(r *api.CreateSandboxRequest) (*sandbox, error) {
 		return nil, err
 	}
 	p := &sandbox{
-		id: r.SandboxId, dir: bundle.Dir(filepath.Clean(r.BundlePath)), dns: c.dns,
+		id: r.SandboxID, dir: bundle.Dir(filepath.Clean(r.BundlePath)), dns: c.dns,
 		shm:       c.ipc != modeNode,
 		createdAt: time.Now(),
 		busy:      make(chan struct{}, 1), done: make(chan struct{}),
@@ -91,8 +90,8 @@ func plan(r *api.CreateSandboxRequest) (*sandbox, error) {
 // StartSandbox makes the pod's namespaces.
 func (s *Service) StartSandbox(ctx context.Context, r *api.StartSandboxRequest) (*api.StartSandboxResponse, error) {
 	p := s.current()
-	if p == nil || p.id != r.SandboxId {
-		return nil, fmt.Errorf("start sandbox %q before it is created: %w", r.SandboxId, errdefs.ErrFailedPrecondition)
+	if p == nil || p.id != r.SandboxID {
+		return nil, fmt.Errorf("start sandbox %q before it is created: %w", r.SandboxID, errdefs.ErrFailedPrecondition)
 	}
 	p.lock()
 	defer p.unlock()
@@ -104,7 +103,7 @@ func (s *Service) StartSandbox(ctx context.Context, r *api.StartSandboxRequest) 
 		return nil, fmt.Errorf("start sandbox %q: %w", p.id, errors.Join(err, pod.UnmountShm(p.dir)))
 	}
 	v := p.view()
-	return &api.StartSandboxResponse{Pid: uint32(v.pid), CreatedAt: timestamppb.New(v.createdAt)}, nil
+	return &api.StartSandboxResponse{Pid: uint32(v.pid), CreatedAt: wire.Time(v.createdAt)}, nil
 }
 
 func (s *Service) start(ctx context.Context, p *sandbox) error {
@@ -139,10 +138,10 @@ func (s *Service) start(ctx context.Context, p *sandbox) error {
 
 // Platform is the host's: containers that are native programs run, too.
 func (s *Service) Platform(_ context.Context, r *api.PlatformRequest) (*api.PlatformResponse, error) {
-	if _, err := s.find(r.SandboxId); err != nil {
+	if _, err := s.find(r.SandboxID); err != nil {
 		return nil, err
 	}
-	return &api.PlatformResponse{Platform: &types.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}}, nil
+	return &api.PlatformResponse{Platform: &api.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}}, nil
 }
 
 // writeFiles makes the files that the pod's containers find in /etc, as

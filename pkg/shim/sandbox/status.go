@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	api "github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandboxapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/version"
 )
 
@@ -25,19 +23,19 @@ const (
 
 // SandboxStatus describes the pod. It never waits for an operation.
 func (s *Service) SandboxStatus(_ context.Context, r *api.SandboxStatusRequest) (*api.SandboxStatusResponse, error) {
-	p, err := s.find(r.SandboxId)
+	p, err := s.find(r.SandboxID)
 	if err != nil {
 		return nil, err
 	}
 	v := p.view()
 	resp := &api.SandboxStatusResponse{
-		SandboxId: p.id, Pid: uint32(v.pid), State: stateNotReady, CreatedAt: timestamppb.New(v.createdAt),
+		SandboxID: p.id, Pid: uint32(v.pid), State: stateNotReady, CreatedAt: wire.Time(v.createdAt),
 	}
 	if v.phase == ready {
 		resp.State = stateReady
 	}
 	if !v.exitedAt.IsZero() {
-		resp.ExitedAt = timestamppb.New(v.exitedAt)
+		resp.ExitedAt = wire.Time(v.exitedAt)
 	}
 	if r.Verbose {
 		resp.Info = map[string]string{"info": v.info()}
@@ -58,7 +56,7 @@ func (v *view) info() string {
 
 // PingSandbox tells whether the pod is alive.
 func (s *Service) PingSandbox(_ context.Context, r *api.PingRequest) (*api.PingResponse, error) {
-	p, err := s.find(r.SandboxId)
+	p, err := s.find(r.SandboxID)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +70,7 @@ func (s *Service) PingSandbox(_ context.Context, r *api.PingRequest) (*api.PingR
 // the kubelet's, and those of its containers change by Task.Update, so there is
 // nothing to do but to agree.
 func (s *Service) UpdateSandbox(_ context.Context, r *api.UpdateSandboxRequest) (*api.UpdateSandboxResponse, error) {
-	p, err := s.find(r.SandboxId)
+	p, err := s.find(r.SandboxID)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +84,7 @@ func (s *Service) UpdateSandbox(_ context.Context, r *api.UpdateSandboxRequest) 
 // the holder, exited ones included. Clients other than CRI do not name that cgroup;
 // they get those of the holder's.
 func (s *Service) SandboxMetrics(_ context.Context, r *api.SandboxMetricsRequest) (*api.SandboxMetricsResponse, error) {
-	p, err := s.find(r.SandboxId)
+	p, err := s.find(r.SandboxID)
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +92,8 @@ func (s *Service) SandboxMetrics(_ context.Context, r *api.SandboxMetricsRequest
 	if err != nil {
 		return nil, fmt.Errorf("metrics of sandbox %q: %w", p.id, err)
 	}
-	data := &anypb.Any{TypeUrl: figures.TypeURL, Value: figures.Value}
-	return &api.SandboxMetricsResponse{Metrics: &types.Metric{Timestamp: timestamppb.New(time.Now()), ID: p.id, Data: data}}, nil
+	data := &wire.Any{TypeURL: figures.TypeURL, Value: figures.Value}
+	return &api.SandboxMetricsResponse{Metrics: &api.Metric{Timestamp: wire.Time(time.Now()), ID: p.id, Data: data}}, nil
 }
 
 func (p *sandbox) metrics() (cgroup.Figures, error) {

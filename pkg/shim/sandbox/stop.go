@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
 	api "github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandboxapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // stopTimeout is how long a pod may take to stop if the request does not say.
@@ -19,7 +18,7 @@ const stopTimeout = 10 * time.Second
 // up. CRI has stopped the containers before, with as much patience as the pod
 // asked for. A second one does nothing.
 func (s *Service) StopSandbox(ctx context.Context, r *api.StopSandboxRequest) (*api.StopSandboxResponse, error) {
-	p, err := s.find(r.SandboxId)
+	p, err := s.find(r.SandboxID)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +58,7 @@ func (s *Service) stop(ctx context.Context, p *sandbox) error {
 
 // WaitSandbox returns when the pod has stopped, or its holder has died.
 func (s *Service) WaitSandbox(ctx context.Context, r *api.WaitSandboxRequest) (*api.WaitSandboxResponse, error) {
-	p, err := s.find(r.SandboxId)
+	p, err := s.find(r.SandboxID)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +68,7 @@ func (s *Service) WaitSandbox(ctx context.Context, r *api.WaitSandboxRequest) (*
 		return nil, ctx.Err()
 	}
 	v := p.view()
-	return &api.WaitSandboxResponse{ExitStatus: v.status, ExitedAt: timestamppb.New(v.exitedAt)}, nil
+	return &api.WaitSandboxResponse{ExitStatus: v.status, ExitedAt: wire.Time(v.exitedAt)}, nil
 }
 
 // ShutdownSandbox removes the pod with all that is left of it, and ends the shim.
@@ -78,7 +77,7 @@ func (s *Service) ShutdownSandbox(ctx context.Context, r *api.ShutdownSandboxReq
 	ctx, cancel := context.WithTimeout(detached(ctx), stopTimeout)
 	defer cancel()
 	if s.current() != nil {
-		p, err := s.find(r.SandboxId)
+		p, err := s.find(r.SandboxID)
 		if err != nil {
 			return nil, err
 		}

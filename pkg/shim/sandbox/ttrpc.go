@@ -4,14 +4,12 @@ import (
 	"github.com/containerd/ttrpc"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rpc"
+	api "github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/sandboxapi"
 )
-
-// ServiceName of the Sandbox service.
-const ServiceName = "containerd.runtime.sandbox.v1.Sandbox"
 
 // Register serves the Sandbox service.
 func (s *Service) Register(server *ttrpc.Server) {
-	server.RegisterService(ServiceName, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{
+	server.RegisterService(api.ServiceName, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{
 		"CreateSandbox":   rpc.Method(s.CreateSandbox),
 		"StartSandbox":    rpc.Method(s.StartSandbox),
 		"Platform":        rpc.Method(s.Platform),

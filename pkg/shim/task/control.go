@@ -5,16 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/containerd/containerd/api/events"
-	"github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // Kill sends a signal to a process, or to all of the container's.
-func (s *Service) Kill(ctx context.Context, r *task.KillRequest) (*emptypb.Empty, error) {
+func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*wire.Empty, error) {
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func (s *Service) Kill(ctx context.Context, r *task.KillRequest) (*emptypb.Empty
 	if (r.All || p == c.init) && c.init.os.DiesOf(sig) {
 		s.thaw(detached(ctx), c)
 	}
-	return &emptypb.Empty{}, nil
+	return &wire.Empty{}, nil
 }
 
 // maxSignal is SIGRTMAX.
@@ -70,16 +71,16 @@ func (s *Service) thaw(ctx context.Context, c *container) {
 }
 
 // Pause freezes all processes of the container.
-func (s *Service) Pause(ctx context.Context, r *task.PauseRequest) (*emptypb.Empty, error) {
+func (s *Service) Pause(ctx context.Context, r *taskapi.PauseRequest) (*wire.Empty, error) {
 	return s.freeze(ctx, r.ID, "pause", running, paused)
 }
 
 // Resume lets the processes of a paused container go on.
-func (s *Service) Resume(ctx context.Context, r *task.ResumeRequest) (*emptypb.Empty, error) {
+func (s *Service) Resume(ctx context.Context, r *taskapi.ResumeRequest) (*wire.Empty, error) {
 	return s.freeze(ctx, r.ID, "resume", paused, running)
 }
 
-func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (*emptypb.Empty, error) {
+func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (*wire.Empty, error) {
 	c, err := s.container(id)
 	if err != nil {
 		return nil, err
@@ -107,11 +108,11 @@ func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (
 	} else {
 		s.Publish(&events.TaskResumed{ContainerID: id})
 	}
-	return &emptypb.Empty{}, nil
+	return &wire.Empty{}, nil
 }
 
 // Update changes the limits of a container.
-func (s *Service) Update(ctx context.Context, r *task.UpdateTaskRequest) (*emptypb.Empty, error) {
+func (s *Service) Update(ctx context.Context, r *taskapi.UpdateTaskRequest) (*wire.Empty, error) {
 	c, err := s.container(r.ID)
 	if err != nil {
 		return nil, err
@@ -129,11 +130,11 @@ func (s *Service) Update(ctx context.Context, r *task.UpdateTaskRequest) (*empty
 	if err := c.os.Update(detached(ctx), &resources); err != nil {
 		return nil, fmt.Errorf("update container %q: %w", c.id, err)
 	}
-	return &emptypb.Empty{}, nil
+	return &wire.Empty{}, nil
 }
 
 // ResizePty sets the size of a process's terminal; without one it does nothing.
-func (s *Service) ResizePty(_ context.Context, r *task.ResizePtyRequest) (*emptypb.Empty, error) {
+func (s *Service) ResizePty(_ context.Context, r *taskapi.ResizePtyRequest) (*wire.Empty, error) {
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
@@ -141,11 +142,11 @@ func (s *Service) ResizePty(_ context.Context, r *task.ResizePtyRequest) (*empty
 	if err := p.resize(r.Width, r.Height); err != nil {
 		return nil, fmt.Errorf("%s: %w", p, err)
 	}
-	return &emptypb.Empty{}, nil
+	return &wire.Empty{}, nil
 }
 
 // CloseIO lets a process's stdin end.
-func (s *Service) CloseIO(_ context.Context, r *task.CloseIORequest) (*emptypb.Empty, error) {
+func (s *Service) CloseIO(_ context.Context, r *taskapi.CloseIORequest) (*wire.Empty, error) {
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
@@ -153,10 +154,10 @@ func (s *Service) CloseIO(_ context.Context, r *task.CloseIORequest) (*emptypb.E
 	if r.Stdin {
 		p.closeStdin()
 	}
-	return &emptypb.Empty{}, nil
+	return &wire.Empty{}, nil
 }
 
 // Checkpoint is not possible: neither CRIU nor wazero can save a guest.
-func (s *Service) Checkpoint(context.Context, *task.CheckpointTaskRequest) (*emptypb.Empty, error) {
+func (s *Service) Checkpoint(context.Context, *taskapi.CheckpointTaskRequest) (*wire.Empty, error) {
 	return nil, fmt.Errorf("checkpoint: %w", errdefs.ErrNotImplemented)
 }

@@ -7,17 +7,18 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/containerd/containerd/api/events"
-	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
-	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
@@ -56,7 +57,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 // create makes the container. What it has begun it finishes or undoes; patience
 // ends its wait for a compiler.
 func (s *Service) create(ctx, patience context.Context, r *taskapi.CreateTaskRequest) (_ *container, retErr error) {
-	opts, unknown, err := options.Parse(r.Options)
+	opts, unknown, err := options.Parse(&anypb.Any{TypeUrl: r.Options.GetTypeURL(), Value: r.Options.GetValue()})
 	if err != nil {
 		return nil, fmt.Errorf("runtime options: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
@@ -85,7 +86,7 @@ func (s *Service) create(ctx, patience context.Context, r *taskapi.CreateTaskReq
 
 // mountRootfs mounts what containerd hands over. Docker hands nothing: it has
 // mounted the rootfs itself.
-func (c *container) mountRootfs(rootfs []*types.Mount) error {
+func (c *container) mountRootfs(rootfs []*wire.Mount) error {
 	if len(rootfs) == 0 {
 		return nil
 	}
@@ -94,7 +95,11 @@ func (c *container) mountRootfs(rootfs []*types.Mount) error {
 		return fmt.Errorf("mount rootfs: %w", err)
 	}
 	c.state.MountedRootfs = true
-	if err := mount.All(mount.FromProto(rootfs), target); err != nil {
+	mounts := make([]mount.Mount, len(rootfs))
+	for i, m := range rootfs {
+		mounts[i] = mount.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options}
+	}
+	if err := mount.All(mounts, target); err != nil {
 		return fmt.Errorf("mount rootfs on %s: %w", target, err)
 	}
 	return nil

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/containerd/api/events"
-	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
-	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // Delete removes a process that has ended, or was never started. A container that
@@ -34,7 +33,7 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 		return nil, err
 	}
 	e := p.status()
-	return &taskapi.DeleteResponse{Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: timestamp(e.at)}, nil
+	return &taskapi.DeleteResponse{Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: wire.Time(e.at)}, nil
 }
 
 func (s *Service) deleteInit(ctx context.Context, p *process) error {
@@ -66,7 +65,7 @@ func (s *Service) deleteInit(ctx context.Context, p *process) error {
 	e := p.status()
 	s.forget(c.id)
 	s.Publish(&events.TaskDelete{
-		ContainerID: c.id, Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: timestamp(e.at),
+		ContainerID: c.id, Pid: uint32(p.pid()), ExitStatus: e.status, ExitedAt: wire.Time(e.at),
 	})
 	if err := c.dir.MarkDeleted(); err != nil {
 		s.logger(c.id).WithError(err).Debug("the delete helper will look for itself")
@@ -90,13 +89,13 @@ func (s *Service) deleteExec(p *process) error {
 // every Delete. A container that has ended but was not deleted does not hold
 // the shim up if it is the one that the request names and the last one: then
 // nobody will ask for it again.
-func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*wire.Empty, error) {
 	if c := s.last(r.ID); c != nil && c.init.current() == stopped {
 		if _, err := s.Delete(ctx, &taskapi.DeleteRequest{ID: c.id}); err != nil {
 			return nil, err
 		}
 	}
-	return &emptypb.Empty{}, s.StopIfIdle(ctx)
+	return &wire.Empty{}, s.StopIfIdle(ctx)
 }
 
 // StopIfIdle stops the shim unless it has, or is about to get, a container, or has
@@ -137,11 +136,4 @@ func (s *Service) refuseIfEmpty() bool {
 	defer s.mu.Unlock()
 	s.stopping = s.emptyLocked()
 	return s.stopping
-}
-
-func timestamp(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
-	}
-	return timestamppb.New(t)
 }

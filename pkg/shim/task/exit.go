@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/containerd/containerd/api/events"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // watch takes charge of a new container until its init process has ended.
@@ -100,7 +100,7 @@ func (s *Service) exitedLocked(p *process, e exit) {
 	}
 	s.Publish(&events.TaskExit{
 		ContainerID: p.container.id, ID: id, Pid: pid,
-		ExitStatus: e.status, ExitedAt: timestamp(e.at),
+		ExitStatus: e.status, ExitedAt: wire.Time(e.at),
 	})
 }
 

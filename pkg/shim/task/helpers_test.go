@@ -1,18 +1,15 @@
 package task
 
 import (
+	"strings"
 	"time"
 
-	"github.com/containerd/containerd/api/events"
-	pb "google.golang.org/protobuf/proto"
-
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
 )
 
-type message = pb.Message
-
-func topicOf(e message) string { return string(e.ProtoReflect().Descriptor().Name()) }
+func nameOf(e events.Event) string { return strings.TrimPrefix(e.Type(), "containerd.events.") }
 
 func exitOf(status uint32) reaper.Exit { return reaper.Exit{Pid: 1, Status: status, At: time.Now()} }
 
-func startEvent() message { return &events.TaskStart{ContainerID: "c"} }
+func startEvent() events.Event { return &events.TaskStart{ContainerID: "c"} }

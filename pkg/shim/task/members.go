@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
 )
 
 // Stopping is true when the shim is going: it takes no new containers.

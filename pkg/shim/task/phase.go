@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
 )
 
 // phase is where a process is in its life.
@@ -50,16 +51,16 @@ func (p phase) String() string {
 }
 
 // status is the phase as containerd's clients see it.
-func (p phase) status() task.Status {
+func (p phase) status() taskapi.Status {
 	switch p {
 	case created, starting:
-		return task.Status_CREATED
+		return taskapi.StatusCreated
 	case running:
-		return task.Status_RUNNING
+		return taskapi.StatusRunning
 	case paused:
-		return task.Status_PAUSED
+		return taskapi.StatusPaused
 	default:
-		return task.Status_STOPPED
+		return taskapi.StatusStopped
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
 )
 
 var allPhases = []phase{created, starting, running, paused, stopped, deleted}
@@ -17,7 +19,7 @@ func TestEveryPhaseHasTransitionsAndAStatus(t *testing.T) {
 		if _, ok := transitions[p]; !ok {
 			t.Errorf("%s has no row in the table", p)
 		}
-		if p.status() == task.Status_UNKNOWN {
+		if p.status() == taskapi.StatusUnknown {
 			t.Errorf("%s has no status", p)
 		}
 	}
@@ -50,7 +52,7 @@ func TestWrongStepIsFailedPrecondition(t *testing.T) {
 func TestEndWhileStartingIsPublishedAfterTheStart(t *testing.T) {
 	t.Parallel()
 	var log []string
-	s := NewService(Config{Publish: func(e message) { log = append(log, topicOf(e)) }})
+	s := NewService(Config{Publish: func(e events.Event) { log = append(log, nameOf(e)) }})
 	p := newProcess(&container{id: "c"}, "", ioNames{})
 	if err := p.step(starting, "start"); err != nil {
 		t.Fatal(err)
@@ -70,7 +72,7 @@ func TestEndWhileStartingIsPublishedAfterTheStart(t *testing.T) {
 
 func TestEndOfAFailedStartIsNotPublished(t *testing.T) {
 	t.Parallel()
-	s := NewService(Config{Publish: func(e message) { t.Errorf("published %s", topicOf(e)) }})
+	s := NewService(Config{Publish: func(e events.Event) { t.Errorf("published %s", nameOf(e)) }})
 	for _, order := range []string{"exit first", "failure first"} {
 		p := newProcess(&container{id: "c"}, "", ioNames{})
 		if err := p.step(starting, "start"); err != nil {
@@ -92,7 +94,7 @@ func TestEndOfAFailedStartIsNotPublished(t *testing.T) {
 func TestSecondEndIsIgnored(t *testing.T) {
 	t.Parallel()
 	published := 0
-	s := NewService(Config{Publish: func(message) { published++ }})
+	s := NewService(Config{Publish: func(events.Event) { published++ }})
 	p := newProcess(&container{id: "c"}, "", ioNames{})
 	s.exited(p, exitOf(1), false)
 	s.exited(p, exitOf(2), false)

@@ -7,13 +7,13 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/artifact"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Namespace string
 	// Publish queues an event for containerd; it must not block.
-	Publish func(proto.Message)
+	Publish func(events.Event)
 	// Launcher returns the launcher for a container's options.
 	Launcher func(options.Options) launcher.Launcher
 	// Cache returns the code cache for a container's options.

@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/containerd/api/events"
-	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
@@ -82,7 +81,7 @@ func (p *process) abort() {
 
 // started publishes the start of p, and then its end if that has come already:
 // no exit is published before its start.
-func (s *Service) started(p *process, event proto.Message) {
+func (s *Service) started(p *process, event events.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Publish(event)
@@ -166,7 +165,7 @@ func planExec(p *process) (*oci.Plan, error) {
 }
 
 // Exec registers an additional process; Start starts it.
-func (s *Service) Exec(_ context.Context, r *taskapi.ExecProcessRequest) (*emptypb.Empty, error) {
+func (s *Service) Exec(_ context.Context, r *taskapi.ExecProcessRequest) (*wire.Empty, error) {
 	c, err := s.container(r.ID)
 	if err != nil {
 		return nil, err
@@ -191,5 +190,5 @@ func (s *Service) Exec(_ context.Context, r *taskapi.ExecProcessRequest) (*empty
 		return nil, err
 	}
 	s.Publish(&events.TaskExecAdded{ContainerID: c.id, ExecID: p.execID})
-	return &emptypb.Empty{}, nil
+	return &wire.Empty{}, nil
 }

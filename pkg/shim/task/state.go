@@ -6,27 +6,25 @@ import (
 	"os"
 	"slices"
 
-	"github.com/containerd/containerd/api/runtime/task/v2"
-	"github.com/containerd/containerd/api/types/runc/options"
-	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/typeurl/v2"
-	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 // State describes a process. It never waits.
-func (s *Service) State(_ context.Context, r *task.StateRequest) (*task.StateResponse, error) {
+func (s *Service) State(_ context.Context, r *taskapi.StateRequest) (*taskapi.StateResponse, error) {
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	resp := &task.StateResponse{
+	resp := &taskapi.StateResponse{
 		ID: p.container.id, ExecID: p.execID, Bundle: string(p.container.dir),
 		Status: p.phase.status(),
 		Stdin:  p.io.stdin, Stdout: p.io.stdout, Stderr: p.io.stderr, Terminal: p.io.terminal,
-		ExitStatus: p.exit.status, ExitedAt: timestamp(p.exit.at),
+		ExitStatus: p.exit.status, ExitedAt: wire.Time(p.exit.at),
 	}
 	if p.os != nil {
 		resp.Pid = uint32(p.os.Pid)
@@ -35,7 +33,7 @@ func (s *Service) State(_ context.Context, r *task.StateRequest) (*task.StateRes
 }
 
 // Wait returns when the process has ended, or at once if it had.
-func (s *Service) Wait(ctx context.Context, r *task.WaitRequest) (*task.WaitResponse, error) {
+func (s *Service) Wait(ctx context.Context, r *taskapi.WaitRequest) (*taskapi.WaitResponse, error) {
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
@@ -46,12 +44,12 @@ func (s *Service) Wait(ctx context.Context, r *task.WaitRequest) (*task.WaitResp
 		return nil, ctx.Err()
 	}
 	e := p.status()
-	return &task.WaitResponse{ExitStatus: e.status, ExitedAt: timestamp(e.at)}, nil
+	return &taskapi.WaitResponse{ExitStatus: e.status, ExitedAt: wire.Time(e.at)}, nil
 }
 
 // Pids lists the processes in the container, as the host numbers them; those
 // that are execs say which.
-func (s *Service) Pids(_ context.Context, r *task.PidsRequest) (*task.PidsResponse, error) {
+func (s *Service) Pids(_ context.Context, r *taskapi.PidsRequest) (*taskapi.PidsResponse, error) {
 	c, err := s.container(r.ID)
 	if err != nil {
 		return nil, err
@@ -68,11 +66,11 @@ func (s *Service) Pids(_ context.Context, r *task.PidsRequest) (*task.PidsRespon
 	for _, p := range c.allExecs() {
 		execs[p.pid()] = p.execID
 	}
-	resp := &task.PidsResponse{}
+	resp := &taskapi.PidsResponse{}
 	for _, pid := range pids {
-		info := &tasktypes.ProcessInfo{Pid: uint32(pid)}
+		info := &taskapi.ProcessInfo{Pid: uint32(pid)}
 		if id, ok := execs[pid]; ok {
-			if info.Info, err = typeurl.MarshalAnyToProto(&options.ProcessDetails{ExecID: id}); err != nil {
+			if info.Info, err = wire.NewAny("containerd.runc.v1.ProcessDetails", &taskapi.ProcessDetails{ExecID: id}); err != nil {
 				return nil, err
 			}
 		}
@@ -83,7 +81,7 @@ func (s *Service) Pids(_ context.Context, r *task.PidsRequest) (*task.PidsRespon
 
 // Stats are the figures of the container's cgroup, also after its end, until
 // Delete: CRI looks for oom_kill then.
-func (s *Service) Stats(_ context.Context, r *task.StatsRequest) (*task.StatsResponse, error) {
+func (s *Service) Stats(_ context.Context, r *taskapi.StatsRequest) (*taskapi.StatsResponse, error) {
 	c, err := s.container(r.ID)
 	if err != nil {
 		return nil, err
@@ -95,13 +93,13 @@ func (s *Service) Stats(_ context.Context, r *task.StatsRequest) (*task.StatsRes
 	if err != nil {
 		return nil, err
 	}
-	return &task.StatsResponse{Stats: &anypb.Any{TypeUrl: figures.TypeURL, Value: figures.Value}}, nil
+	return &taskapi.StatsResponse{Stats: &wire.Any{TypeURL: figures.TypeURL, Value: figures.Value}}, nil
 }
 
 // Connect tells the pids of the shim and of a container's init; 0 if the
 // container is not known.
-func (s *Service) Connect(_ context.Context, r *task.ConnectRequest) (*task.ConnectResponse, error) {
-	resp := &task.ConnectResponse{ShimPid: uint32(os.Getpid())}
+func (s *Service) Connect(_ context.Context, r *taskapi.ConnectRequest) (*taskapi.ConnectResponse, error) {
+	resp := &taskapi.ConnectResponse{ShimPid: uint32(os.Getpid())}
 	if c, err := s.container(r.ID); err == nil {
 		resp.TaskPid = uint32(c.init.pid())
 	}
