@@ -47,10 +47,9 @@ const (
 	RoleRunner = "runner"
 )
 
-// OneThread is an environment variable of runners. A guest whose code has been
-// generated has one thread; so has the rest of the process, as far as Go code is
-// concerned: threads that look for work take time and memory in every container,
-// and each has to be told of every change of privileges.
+// OneThread is an environment variable of runners, for the time until the guest
+// runs: threads that look for work while there is none take time and memory in
+// every container, and each has to be told of every change of privileges.
 const OneThread = "GOMAXPROCS=1"
 
 // MaxJobSize bounds the encoded job, in bytes: Linux bounds argv and environ of

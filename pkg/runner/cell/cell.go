@@ -45,8 +45,10 @@ func Lock() error {
 // settleRuntime makes the Go runtime do now what it could not do later.
 func settleRuntime() {
 	// It would look for changes of the CPUs every second, with system calls, until
-	// somebody sets the number, even to what it is.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	// somebody sets the number, even to what it is. With one alone, each system call
+	// of the guest that takes a moment would wake a thread to look for other work.
+	const forGuest = 2
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), forGuest))
 	// It opens what it polls with at the first use of a timer.
 	time.Sleep(time.Nanosecond)
 }
