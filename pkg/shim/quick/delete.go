@@ -3,7 +3,6 @@ package quick
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 	"syscall"
 	"time"
@@ -74,7 +73,7 @@ func Delete(c Command, dir string) (End, error) {
 // LeaveShim takes the container's claim on its shim back and removes the socket of a
 // dead one. All of it is best effort. It tells whether the shim is alive.
 func LeaveShim(socket, id string) (alive bool) {
-	_ = os.Remove(Announcement(socket, id))
+	_ = remove(Announcement(socket, id))
 	var st syscall.Stat_t
 	if err := syscall.Lstat(socket, &st); errors.Is(err, fs.ErrNotExist) {
 		return false // the usual case: the shim has removed it

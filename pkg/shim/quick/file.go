@@ -102,9 +102,22 @@ func replace(name, temporary string, data []byte) error {
 		err = os.Rename(temporary, name)
 	}
 	if err != nil {
-		_ = os.Remove(temporary)
+		_ = remove(temporary)
 	}
 	return err
+}
+
+// remove removes a file; os.Remove would try for a directory too when there is none.
+func remove(name string) error {
+	for {
+		err := syscall.Unlink(name)
+		if err == nil {
+			return nil
+		}
+		if err != syscall.EINTR {
+			return &fs.PathError{Op: "remove", Path: name, Err: err}
+		}
+	}
 }
 
 func open(name string, flags int, mode uint32) (int, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 )
@@ -78,6 +77,6 @@ func same(fd int, path string) bool {
 
 // Unlock gives the lock back.
 func (l *Lock) Unlock() {
-	_ = os.Remove(l.path)
+	_ = remove(l.path)
 	_ = syscall.Close(l.fd)
 }

@@ -47,7 +47,7 @@ func Announce(socket, id string) (undo func(), err error) {
 		return nil, &failure{"announce the container to its shim", err}
 	}
 	_ = syscall.Close(fd) // nothing has been written
-	return func() { _ = os.Remove(path) }, nil
+	return func() { _ = remove(path) }, nil
 }
 
 // Listening tells whether a process accepts connections at a path. A file that is

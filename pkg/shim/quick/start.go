@@ -121,7 +121,7 @@ func (s *Start) provide(ctx context.Context, ps *params, socket string) (undo fu
 	if alive {
 		return Announce(socket, s.ID)
 	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, &failure{"remove the socket of a dead shim", err}
 	}
 	listener, err := Listen(socket)
@@ -131,7 +131,7 @@ func (s *Start) provide(ctx context.Context, ps *params, socket string) (undo fu
 	defer syscall.Close(listener)
 	kill, err := s.spawn(ps, socket, listener)
 	if err != nil {
-		_ = os.Remove(socket)
+		_ = remove(socket)
 		return nil, err
 	}
 	return func() { kill(); removeDead(socket) }, nil
@@ -145,6 +145,6 @@ func removeDead(socket string) {
 	}
 	defer lk.Unlock()
 	if alive, err := Listening(socket); err == nil && !alive {
-		_ = os.Remove(socket)
+		_ = remove(socket)
 	}
 }
