@@ -90,7 +90,9 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 	statm := openStatm()
 	defer statm.close()
 	if j.Room == nil {
-		err = confine(j)
+		if err = disguise(j); err == nil {
+			err = confine(j)
+		}
 	} else {
 		err = enter(j, control)
 	}
@@ -111,6 +113,9 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 
 // enter makes the room around this process when the shim says so.
 func enter(j *job.Job, control *orders) error {
+	if err := disguise(j); err != nil { // the room has no /proc
+		return err
+	}
 	root, err := control.waitEnter()
 	if err != nil {
 		return err
@@ -128,12 +133,14 @@ func enter(j *job.Job, control *orders) error {
 	return control.Report(job.Report{Kind: job.Entered, Message: strings.Join(warnings, "; ")})
 }
 
-// confine gives up privileges and makes the process look like the guest.
-func confine(j *job.Job) error {
+// disguise makes the process look like the guest.
+func disguise(j *job.Job) error {
 	title.HideFirstArgument()
-	if err := title.SetName(j.Module); err != nil {
-		return err
-	}
+	return title.SetName(j.Module)
+}
+
+// confine gives up privileges.
+func confine(j *job.Job) error {
 	if err := privilege.Drop(j.KeepCapabilities); err != nil {
 		return err
 	}
