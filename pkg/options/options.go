@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // Options are the runtime options that the shim knows. The zero value is right
@@ -84,19 +83,14 @@ const (
 	typeRuntimeCRI = "cri.runtimeoptions.v1.Options"
 )
 
-// Parse reads the options of a request; nil and an empty Any are the defaults.
+// Parse reads the options of a request, an Any; an empty one stands for the defaults.
 // The second result names the options in a table of containerd's configuration
 // that the shim does not know, sorted: see UnknownError. In a file of their own
 // they are an error. An error names the option and the file that it stands in.
-func Parse(any *anypb.Any) (Options, []string, error) {
-	if any == nil || (any.GetTypeUrl() == "" && len(any.GetValue()) == 0) {
+func Parse(typeURL string, value []byte) (Options, []string, error) {
+	if typeURL == "" && len(value) == 0 {
 		return Options{}, nil, nil
 	}
-	return Decode(any.GetTypeUrl(), any.GetValue())
-}
-
-// Decode is Parse of an Any's parts.
-func Decode(typeURL string, value []byte) (Options, []string, error) {
 	name := typeURL[strings.LastIndexByte(typeURL, '/')+1:]
 	switch name {
 	case typeRunc:
@@ -143,10 +137,10 @@ func ReadFile(path string) (Options, error) {
 	return o, err
 }
 
-// Any is the inverse of Parse, for options that are shown to a user. Ours are
+// Encode is the inverse of Parse, for options that are shown to a user. Ours are
 // not part of runc's type, so they go in as TOML.
-func (o Options) Any() *anypb.Any {
-	return &anypb.Any{TypeUrl: typeRuntime, Value: encodeRuntime(o.toml())}
+func (o Options) Encode() (typeURL string, value []byte) {
+	return typeRuntime, encodeRuntime(o.toml())
 }
 
 // UnknownError is the one sentence for options that the shim does not know, or

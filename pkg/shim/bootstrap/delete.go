@@ -7,13 +7,15 @@ import (
 	"net"
 	"time"
 
-	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/quick"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rpc"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
 const (
@@ -92,16 +94,15 @@ func dismiss(ctx context.Context, socket, id string) {
 	}
 	client := ttrpc.NewClient(conn)
 	defer client.Close()
-	task := taskapi.NewTTRPCTaskClient(client)
 	for {
-		_, err := task.Delete(ctx, &taskapi.DeleteRequest{ID: id})
+		err := rpc.Call(ctx, client, taskapi.ServiceV2, "Delete", &taskapi.DeleteRequest{ID: id}, &taskapi.DeleteResponse{})
 		// FailedPrecondition: the shim has yet to see the end of the process.
 		if status.Code(err) != codes.FailedPrecondition {
 			break
 		}
 		time.Sleep(dismissPause)
 	}
-	_, _ = task.Shutdown(ctx, &taskapi.ShutdownRequest{ID: id})
+	_ = rpc.Call(ctx, client, taskapi.ServiceV2, "Shutdown", &taskapi.ShutdownRequest{ID: id}, &wire.Empty{})
 }
 
 // respond tells how the container ended, as far as that is known: what the shim

@@ -8,13 +8,11 @@ import (
 	"io"
 	"os/exec"
 
-	"github.com/containerd/containerd/api/types"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/version"
 )
 
@@ -28,6 +26,32 @@ const (
 	maxFeatures = 1 << 20
 )
 
+// runtimeInfo is containerd.types.RuntimeInfo.
+type runtimeInfo struct {
+	name              string
+	version           *runtimeVersion
+	options, features *wire.Any
+	annotations       map[string]string
+}
+
+// Fields implements wire.Message.
+func (m *runtimeInfo) Fields(f *wire.Fields) {
+	f.String(1, &m.name)
+	wire.One(f, 2, &m.version)
+	wire.One(f, 3, &m.options)
+	wire.One(f, 4, &m.features)
+	f.Pairs(5, &m.annotations)
+}
+
+// runtimeVersion is containerd.types.RuntimeVersion.
+type runtimeVersion struct{ version, revision string }
+
+// Fields implements wire.Message.
+func (m *runtimeVersion) Fields(f *wire.Fields) {
+	f.String(1, &m.version)
+	f.String(2, &m.revision)
+}
+
 // info describes the runtime: containerd asks once per runtime, without a
 // container, and CRI needs the features to offer read-only mounts and user
 // namespaces.
@@ -36,29 +60,30 @@ func info(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	var any anypb.Any
-	if err := proto.Unmarshal(data, &any); err != nil {
+	var any wire.Any
+	if err := wire.Decode(data, &any); err != nil {
 		return fmt.Errorf("decode runtime options: %w", err)
 	}
-	o, _, err := options.Parse(&any)
+	o, _, err := options.Parse(any.TypeURL, any.Value)
 	if err != nil {
 		return err
 	}
 	v := version.Get()
-	r := &types.RuntimeInfo{
-		Name:        version.Runtime,
-		Version:     &types.RuntimeVersion{Version: v.Version, Revision: v.Revision},
-		Annotations: map[string]string{engineAnnotation: "wazero " + v.Wazero},
+	r := &runtimeInfo{
+		name:        version.Runtime,
+		version:     &runtimeVersion{v.Version, v.Revision},
+		annotations: map[string]string{engineAnnotation: "wazero " + v.Wazero},
 	}
 	if len(data) > 0 {
-		r.Options = o.Any()
+		typeURL, value := o.Encode()
+		r.options = &wire.Any{TypeURL: typeURL, Value: value}
 	}
 	f, err := json.Marshal(ociFeatures(ctx, o.RuncBinary))
 	if err != nil {
 		return fmt.Errorf("encode features: %w", err)
 	}
-	r.Features = &anypb.Any{TypeUrl: featuresType, Value: f}
-	out, err := proto.Marshal(r)
+	r.features = &wire.Any{TypeURL: featuresType, Value: f}
+	out, err := wire.Encode(r)
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}

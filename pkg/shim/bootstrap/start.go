@@ -35,6 +35,6 @@ func start(ctx context.Context, p Process, c Config, f *Flags) error {
 }
 
 func startOptions(typeURL string, value []byte) (quick.Options, error) {
-	o, _, err := options.Decode(typeURL, value)
+	o, _, err := options.Parse(typeURL, value)
 	return quick.Options{ShimCgroup: o.ShimCgroup, Debug: o.Debug}, err
 }

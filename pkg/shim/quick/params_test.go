@@ -47,7 +47,7 @@ func toml(body string) *runtimeoptions.Options {
 func reference(s *quick.Start) quick.Params {
 	p := quick.Params{GRPCAddress: s.Address, SocketDir: "/run/containerd/s", Debug: s.Debug}
 	set := func(any *anypb.Any) {
-		if o, _, err := options.Parse(any); err == nil {
+		if o, _, err := options.Parse(any.GetTypeUrl(), any.GetValue()); err == nil {
 			p.Options = quick.Options{ShimCgroup: o.ShimCgroup, Debug: o.Debug}
 			p.Debug = p.Debug || o.Debug
 		}
@@ -78,7 +78,7 @@ func reference(s *quick.Start) quick.Params {
 }
 
 func whole(typeURL string, value []byte) (quick.Options, error) {
-	o, _, err := options.Parse(&anypb.Any{TypeUrl: typeURL, Value: value})
+	o, _, err := options.Parse(typeURL, value)
 	return quick.Options{ShimCgroup: o.ShimCgroup, Debug: o.Debug}, err
 }
 

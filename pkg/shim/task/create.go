@@ -9,7 +9,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup"
@@ -57,7 +56,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 // create makes the container. What it has begun it finishes or undoes; patience
 // ends its wait for a compiler.
 func (s *Service) create(ctx, patience context.Context, r *taskapi.CreateTaskRequest) (_ *container, retErr error) {
-	opts, unknown, err := options.Parse(&anypb.Any{TypeUrl: r.Options.GetTypeURL(), Value: r.Options.GetValue()})
+	opts, unknown, err := options.Parse(r.Options.GetTypeURL(), r.Options.GetValue())
 	if err != nil {
 		return nil, fmt.Errorf("runtime options: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
