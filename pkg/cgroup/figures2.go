@@ -84,17 +84,14 @@ func (r *reader) io() []byte {
 	var message []byte
 	text, _ := r.text(file)
 	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		major, minor, ok := strings.Cut(words[0], ":")
-		if !ok {
+		device, words, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		major, minor, numbered := strings.Cut(device, ":")
+		if !ok || !numbered {
 			continue
 		}
 		entry := protofields.AppendNumber(nil, 1, r.parse(file, major))
 		entry = protofields.AppendNumber(entry, 2, r.parse(file, minor))
-		for _, word := range words[1:] {
+		for word := range strings.FieldsSeq(words) {
 			name, value, _ := strings.Cut(word, "=")
 			for i, known := range []string{"rbytes", "wbytes", "rios", "wios"} {
 				if name == known {

@@ -116,7 +116,7 @@ var recorded2 = map[string]string{
 	"memory.events": numbered(50, "%s %d\n", "low", "high", "max", "oom", "oom_kill", "oom_group_kill"),
 	"io.stat": "8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=7 dios=9\n" +
 		"259:0 254:0 rbytes=1 wbytes=2 rios=3 wios=4 cost.usage=0.5 cost.vrate=100.00\n" + // as some kernels do
-		"7:0\n252:1 rbytes=0\n",
+		"7:0\n7:1 \nloop rbytes=1\n252:1 rbytes=0\n",
 	"rdma.current": "mlx4_0 hca_handle=2 hca_object=2000\nocrdma1 hca_handle=3 hca_object=max\nodd hca_handle=1\n",
 	"rdma.max":     "mlx4_0 hca_handle=max hca_object=2000\n",
 }
