@@ -94,6 +94,7 @@ func Serve(c Config) error {
 		Cache:       compiled.of,
 		Containerd:  containerdapi.New(strings.TrimPrefix(c.Containerd, "unix://"), c.Namespace),
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
+		Run:         func(cmd *exec.Cmd) error { return run(children, cmd) },
 		Arrived:     c.Arrived,
 		Retire: func(ctx context.Context, idle func() bool) (bool, error) {
 			return c.Retire(ctx, c.Listener, idle)
@@ -162,6 +163,20 @@ func shutDown(server *ttrpc.Server, queue *events.Queue, logger *log.Entry) erro
 	ctx, cancel = context.WithTimeout(context.Background(), eventsEnd)
 	defer cancel()
 	return queue.Close(ctx)
+}
+
+// run runs a program that the reaper waits for.
+func run(children *reaper.Reaper, cmd *exec.Cmd) error {
+	exits, err := children.StartCommand(cmd)
+	if err != nil {
+		return err
+	}
+	e := <-exits
+	reaper.Flush(cmd)
+	if e.Status != 0 {
+		return fmt.Errorf("exit status %d", e.Status)
+	}
+	return nil
 }
 
 // startChild starts a program that the reaper waits for.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
@@ -16,6 +15,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rootfs"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/taskapi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
@@ -74,7 +74,7 @@ func (s *Service) create(ctx, patience context.Context, r *taskapi.CreateTaskReq
 		}
 	}()
 	c.state = bundle.State{ID: c.id, Namespace: s.Namespace, RuncBinary: opts.RuncBinary}
-	if err := c.mountRootfs(r.Rootfs); err != nil {
+	if err := s.mountRootfs(c, r.Rootfs); err != nil {
 		return nil, err
 	}
 	if err := s.launch(ctx, patience, c); err != nil {
@@ -85,8 +85,8 @@ func (s *Service) create(ctx, patience context.Context, r *taskapi.CreateTaskReq
 
 // mountRootfs mounts what containerd hands over. Docker hands nothing: it has
 // mounted the rootfs itself.
-func (c *container) mountRootfs(rootfs []*wire.Mount) error {
-	if len(rootfs) == 0 {
+func (s *Service) mountRootfs(c *container, mounts []*wire.Mount) error {
+	if len(mounts) == 0 {
 		return nil
 	}
 	target := c.dir.Rootfs()
@@ -94,11 +94,7 @@ func (c *container) mountRootfs(rootfs []*wire.Mount) error {
 		return fmt.Errorf("mount rootfs: %w", err)
 	}
 	c.state.MountedRootfs = true
-	mounts := make([]mount.Mount, len(rootfs))
-	for i, m := range rootfs {
-		mounts[i] = mount.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options}
-	}
-	if err := mount.All(mounts, target); err != nil {
+	if err := rootfs.Mount(mounts, target, s.Run); err != nil {
 		return fmt.Errorf("mount rootfs on %s: %w", target, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/events"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/rootfs"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/stdio"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	Containerd artifact.Containerd
 	// StartLogger starts a logging program (binary://).
 	StartLogger stdio.StartFunc
+	// Run runs a program to its end.
+	Run rootfs.RunFunc
 	// Arrived is told of every container for which Create is called.
 	Arrived func(id string)
 	// Retire gives the shim's socket up if idle still holds then, and nobody is
