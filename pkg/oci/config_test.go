@@ -1,7 +1,9 @@
 package oci
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -185,6 +187,31 @@ func TestWasmNeedsProc(t *testing.T) {
 		}
 		if err != nil && (!errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "mounts: ")) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is for other systems is left as it is.
+func TestRewriteKeepsOtherSystems(t *testing.T) {
+	t.Parallel()
+	const raw = `{"ociVersion":"1.2.0","root":{"path":"rootfs"},"process":{"args":["/a.wasm"],"cwd":"/"},
+"windows":{"layerFolders":["c:\\x"]},"solaris":{"milestone":"y"},"unknown":{"z":1}}`
+	spec, err := parseSpec([]byte(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Config{Spec: spec, raw: []byte(raw)}
+	data, err := c.Rewrite(&Plan{Kind: Wasm, Job: &job.Job{Args: []string{"/a.wasm"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal([]byte(raw), &before), json.Unmarshal(data, &after)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"windows", "solaris", "unknown"} {
+		if !bytes.Equal(before[name], after[name]) {
+			t.Errorf("%s is %s, was %s", name, after[name], before[name])
 		}
 	}
 }

@@ -39,13 +39,13 @@ func (c *Config) Rewrite(p *Plan) ([]byte, error) {
 // verify makes sure that the launcher reads what we mean. JSON allows a key
 // twice, and Go matches keys without regard to case.
 func (c *Config) verify(data []byte, p *Plan) error {
-	var got specs.Spec
-	if err := json.Unmarshal(data, &got); err != nil {
+	got, err := decodeSpec(data)
+	if err != nil {
 		return fmt.Errorf("rewrite config.json: %w", err)
 	}
 	want := *c.Spec
 	want.Process = RewriteProcess(c.Spec.Process, p)
-	if !reflect.DeepEqual(got, want) {
+	if !reflect.DeepEqual(*got, want) {
 		return invalidf("config.json: has a field twice: create the container again")
 	}
 	return nil
