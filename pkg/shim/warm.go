@@ -1,7 +1,17 @@
 package shim
 
-import "github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+import (
+	"github.com/containerd/ttrpc"
+	"google.golang.org/protobuf/proto"
 
-// warm makes the decoder of specs learn its types, which takes a millisecond, while
-// containerd is on its way to send the first request.
-func warm() { oci.Warm() }
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
+)
+
+// warm makes the decoders of requests and specs learn their types, which takes them
+// half a millisecond, while containerd is on its way to send the first request.
+func warm() {
+	for _, m := range []proto.Message{&ttrpc.Request{}, &ttrpc.Response{}} {
+		_, _ = proto.Marshal(m)
+	}
+	oci.Warm()
+}
