@@ -73,7 +73,9 @@ func readModule(file io.ReaderAt, size int64, name string, dataInSkeleton bool) 
 	m := &Module{name: name, inSkeleton: dataInSkeleton}
 	sum := sha256.New()
 	sum.Write([]byte(keyContext))
-	if err := m.read(newSource(file, size, sum)); err != nil {
+	s := newSource(file, size, sum)
+	defer s.free()
+	if err := m.read(s); err != nil {
 		m.Free()
 		return nil, fmt.Errorf("module %q is damaged: %w", name, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"golang.org/x/sys/unix"
 )
 
 // windowSize is what is read of a file at once, in bytes: large enough for the
@@ -25,13 +27,32 @@ type source struct {
 	at     int64  // where the file is read next
 	size   int64  // of the file, in bytes
 	window []byte // what has been read
+	mapped bool   // window is not on the heap
 	pos    int    // what of window has been taken
 	sum    hash.Hash
 	summed int // what of window has been summed up; -1 while nothing shall be
 }
 
+// newSource takes memory for the window that does not stay on Go's heap, which a
+// runner would keep as long as its guest runs; see free.
 func newSource(file io.ReaderAt, size int64, sum hash.Hash) *source {
-	return &source{file: file, size: size, window: make([]byte, 0, min(windowSize, size)), sum: sum, summed: -1}
+	s := &source{file: file, size: size, sum: sum, summed: -1}
+	n := int(min(windowSize, size))
+	window, err := mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if s.mapped = err == nil; s.mapped {
+		s.window = window[:0]
+	} else {
+		s.window = make([]byte, 0, n)
+	}
+	return s
+}
+
+// free gives the window back. Nothing that next or peek returned is good any more.
+func (s *source) free() {
+	if s.mapped {
+		munmap(s.window[:cap(s.window)])
+	}
+	s.window, s.mapped = nil, false
 }
 
 // offset is the place in the file of what is taken next.
