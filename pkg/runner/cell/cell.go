@@ -29,10 +29,11 @@ import (
 // architecture without filters here (see seccomp.Supported): the interpreter runs
 // guests there.
 func Lock() error {
-	settleRuntime()
+	// It tells one thread after the other: before there are more.
 	if err := landlock.Restrict(); err != nil {
 		return err
 	}
+	settleRuntime()
 	if !seccomp.Supported() {
 		return nil
 	}
