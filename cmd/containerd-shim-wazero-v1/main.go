@@ -14,6 +14,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/early"
+	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/daemon"
 	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/guest"
 	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/pod"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"

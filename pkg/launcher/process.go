@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/containerd/errdefs"
@@ -25,6 +26,9 @@ type Process struct {
 	pidfd     *os.File
 	exits     <-chan reaper.Exit
 	requested atomic.Int32 // the signal that a guest was ended for
+
+	mu   sync.Mutex
+	kept []*os.File // see Keep
 }
 
 // NewProcess takes charge of a child of the shim. exits is where its end
@@ -62,6 +66,24 @@ func (p *Process) AtEnd(f func()) {
 		})
 		f()
 	}()
+}
+
+// Keep holds a file until LetGo or Release: the last to hold a namespace takes it
+// apart, which would be the process itself at its end, before anybody hears of it.
+func (p *Process) Keep(f *os.File) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = append(p.kept, f)
+}
+
+// LetGo closes what was kept. It returns when that is done, also by another call.
+func (p *Process) LetGo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.kept {
+		f.Close()
+	}
+	p.kept = nil
 }
 
 // Wait returns when the process has ended. It must be called exactly once. The
@@ -136,6 +158,7 @@ func (p *Process) Release() {
 	if p.pidfd != nil {
 		p.pidfd.Close()
 	}
+	p.LetGo()
 }
 
 type action int

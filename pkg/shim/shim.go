@@ -59,7 +59,6 @@ type Config struct {
 // Shutdown.
 func Serve(c Config) error {
 	memory := newTidier()
-	go warm()
 	logger, err := openLog(c)
 	if err != nil {
 		return err

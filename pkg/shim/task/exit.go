@@ -49,6 +49,7 @@ func (s *Service) waitInit(c *container) {
 	}
 	c.init.streamsDrain()
 	s.exited(c.init, e, oom)
+	c.init.os.LetGo()
 }
 
 // waitExec waits for the end of an exec.
