@@ -14,6 +14,9 @@ import (
 
 const lowerOption = "lowerdir="
 
+// temporary begins the names of directories where mapped layers are for a moment.
+const temporary = "wazero-idmapped"
+
 // longData is the size in bytes from which the options of an overlay are shortened:
 // the kernel takes a page. It is so much less because containerd allows as much.
 func longData() int { return os.Getpagesize() - 512 }
@@ -98,7 +101,7 @@ func (o *options) mapLowers(users *os.File) (done func(), err error) {
 	if dir == "" {
 		return nil, fmt.Errorf("invalid common directory of %q", dirs)
 	}
-	mapped, err := os.MkdirTemp("", "ovl-idmapped")
+	mapped, err := os.MkdirTemp("", temporary)
 	if err != nil {
 		return nil, err
 	}
