@@ -1,0 +1,73 @@
+package preview1
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var clockFunctions = []function{
+	{"clock_res_get", "ii", clockResGet},
+	{"clock_time_get", "iIi", clockTimeGet},
+}
+
+// clocks are how well a guest may know the time.
+type clocks struct {
+	// coarse is the finest difference that it sees; 0 is the kernel's.
+	coarse time.Duration
+}
+
+// clockIDs are Linux's clocks by the specification's numbers.
+var clockIDs = [...]int32{unix.CLOCK_REALTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_PROCESS_CPUTIME_ID, unix.CLOCK_THREAD_CPUTIME_ID}
+
+// clockID finds a clock, or says EINVAL.
+func clockID(id uint32) (int32, Errno) {
+	if uint64(id) >= uint64(len(clockIDs)) {
+		return 0, EINVAL
+	}
+	return clockIDs[id], ESUCCESS
+}
+
+// clockResGet writes the resolution of a clock in nanoseconds: (id, resolution).
+// EINVAL, EFAULT.
+func clockResGet(s *System, m memory, a arguments) Errno {
+	id, e := clockID(a.u32(0))
+	if e != ESUCCESS {
+		return e
+	}
+	var ts unix.Timespec
+	if err := unix.ClockGetres(id, &ts); err != nil {
+		return errnoOf(err)
+	}
+	return m.put64(a.u32(1), uint64(max(ts.Nano(), int64(s.clock.coarse))))
+}
+
+// clockTimeGet writes the time of a clock in nanoseconds: (id, precision, time). The
+// precision is a hint that no clock here needs. EINVAL, EFAULT, EOVERFLOW.
+func clockTimeGet(s *System, m memory, a arguments) Errno {
+	id, e := clockID(a.u32(0))
+	if e != ESUCCESS {
+		return e
+	}
+	now, e := s.clock.now(id)
+	if e != ESUCCESS {
+		return e
+	}
+	return m.put64(a.u32(2), uint64(now))
+}
+
+// now is the time of one of Linux's clocks in nanoseconds.
+func (c clocks) now(id int32) (int64, Errno) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(id, &ts); err != nil {
+		return 0, errnoOf(err)
+	}
+	now := ts.Nano()
+	if now < 0 {
+		return 0, EOVERFLOW
+	}
+	if c.coarse > 0 {
+		now -= now % int64(c.coarse)
+	}
+	return now, ESUCCESS
+}

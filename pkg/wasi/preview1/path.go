@@ -1,0 +1,3 @@
+package preview1
+
+var pathFunctions = []function{}

@@ -1,0 +1,58 @@
+package preview1
+
+// Rights are what may be done with a descriptor, and with those that are opened
+// through it ("rights" in the specification, with its bits).
+type Rights uint64
+
+// The rights, in the order of the specification.
+const (
+	FDDatasync Rights = 1 << iota
+	FDRead
+	FDSeek
+	FDFdstatSetFlags
+	FDSync
+	FDTell
+	FDWrite
+	FDAdvise
+	FDAllocate
+	PathCreateDirectory
+	PathCreateFile
+	PathLinkSource
+	PathLinkTarget
+	PathOpen
+	FDReaddir
+	PathReadlink
+	PathRenameSource
+	PathRenameTarget
+	PathFilestatGet
+	PathFilestatSetSize
+	PathFilestatSetTimes
+	FDFilestatGet
+	FDFilestatSetSize
+	FDFilestatSetTimes
+	PathSymlink
+	PathRemoveDirectory
+	PathUnlinkFile
+	PollFDReadwrite
+	SockShutdown
+	SockAccept
+)
+
+// What descriptors of each kind can have at all.
+const (
+	rightsOfFile = FDDatasync | FDRead | FDSeek | FDFdstatSetFlags | FDSync | FDTell | FDWrite | FDAdvise | FDAllocate |
+		FDFilestatGet | FDFilestatSetSize | FDFilestatSetTimes | PollFDReadwrite
+	rightsOfStream    = FDRead | FDFdstatSetFlags | FDWrite | FDFilestatGet | PollFDReadwrite
+	rightsOfDirectory = FDFdstatSetFlags | FDSync | FDDatasync | FDAdvise | PathCreateDirectory | PathCreateFile | PathLinkSource |
+		PathLinkTarget | PathOpen | FDReaddir | PathReadlink | PathRenameSource | PathRenameTarget | PathFilestatGet |
+		PathFilestatSetSize | PathFilestatSetTimes | FDFilestatGet | FDFilestatSetTimes | PathSymlink |
+		PathRemoveDirectory | PathUnlinkFile
+	rightsOfSocket   = rightsOfStream | SockShutdown
+	rightsOfListener = FDFdstatSetFlags | FDFilestatGet | PollFDReadwrite | SockAccept | SockShutdown
+	// inheritedByFiles is what may come out of a directory.
+	inheritedByFiles = rightsOfFile | rightsOfDirectory
+	// writing are the rights that nothing in a read-only directory has.
+	writing = FDWrite | FDAllocate | FDFilestatSetSize | FDFilestatSetTimes | PathCreateDirectory | PathCreateFile |
+		PathLinkTarget | PathLinkSource | PathRenameSource | PathRenameTarget | PathFilestatSetSize | PathFilestatSetTimes |
+		PathSymlink | PathRemoveDirectory | PathUnlinkFile
+)

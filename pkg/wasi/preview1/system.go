@@ -1,0 +1,96 @@
+package preview1
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// System is what one instance of a guest sees of its surroundings. It is for one
+// call at a time, as instances are.
+type System struct {
+	args, env []string
+	files     table
+	yielder   *yielder
+	clock     clocks
+}
+
+// Config describes a System. The descriptors are handed over: Close closes them.
+type Config struct {
+	// Args are the guest's arguments, its name first.
+	Args []string
+	// Env is its environment as KEY=VALUE; as execve does, only what has a name is
+	// passed on.
+	Env []string
+	// Stdio are the host's descriptors that become 0, 1 and 2.
+	Stdio [3]int
+	// Preopens become the descriptors from 3 on.
+	Preopens []Preopen
+}
+
+// Preopen is a descriptor that a guest finds open when it starts.
+type Preopen struct {
+	// FD is the host's, of a directory or a socket.
+	FD int
+	// Name is the guest's name for a directory, "" for a socket.
+	Name string
+	// ReadOnly takes the rights away that change something.
+	ReadOnly bool
+}
+
+// New returns a System. The error is a sentence about an argument, a variable or a
+// descriptor that cannot be passed on; then nothing has been handed over.
+func New(c Config) (*System, error) {
+	s := &System{args: c.Args, yielder: newYielder()}
+	for _, variable := range c.Env {
+		if name, _, ok := strings.Cut(variable, "="); ok && name != "" {
+			s.env = append(s.env, variable)
+		}
+	}
+	if err := checkStrings("argument", s.args); err != nil {
+		return nil, err
+	}
+	if err := checkStrings("environment variable", s.env); err != nil {
+		return nil, err
+	}
+	var open []*descriptor
+	for _, fd := range c.Stdio {
+		d, err := newDescriptor(fd)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, d)
+	}
+	for _, p := range c.Preopens {
+		d, err := newPreopen(p)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, d)
+	}
+	s.files.slots = open
+	return s, nil
+}
+
+// checkStrings refuses what cannot be passed on as a C string.
+func checkStrings(kind string, list []string) error {
+	for _, s := range list {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("%s %q contains a zero byte", kind, s)
+		}
+	}
+	return nil
+}
+
+// Close closes all descriptors.
+func (s *System) Close() { s.files.closeAll() }
+
+type systemKey struct{}
+
+// WithSystem returns a context for calls of the instance that sees s.
+func WithSystem(ctx context.Context, s *System) context.Context {
+	return context.WithValue(ctx, systemKey{}, s)
+}
+
+// systemOf panics in a call without a System, which is a fault of the program.
+func systemOf(ctx context.Context) *System { return ctx.Value(systemKey{}).(*System) }
