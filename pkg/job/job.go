@@ -18,7 +18,7 @@ import (
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 4
+const Version = 5
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
@@ -63,6 +63,8 @@ type Preopen struct {
 	// Host is the absolute path of the directory in the runner's mount
 	// namespace, which is the container's.
 	Host string
+	// ReadOnly lets nothing be changed through it.
+	ReadOnly bool
 }
 
 // Job is everything that a runner needs to know.
@@ -90,6 +92,8 @@ type Job struct {
 	// PrivateCode makes the runner copy machine code into memory of its own
 	// instead of sharing it with the other runners of the module.
 	PrivateCode bool
+	// CoarseClock lets the guest see no time finer than a millisecond.
+	CoarseClock bool
 }
 
 // pack writes or reads a job. Every field has to be named here; the version stays
@@ -103,11 +107,12 @@ func (j *Job) pack(c *packed.Coder) {
 	c.String(&j.Export)
 	c.Strings(&j.Args)
 	c.Strings(&j.Env)
-	packed.Slice(c, &j.Preopens, func(p *Preopen) { c.String(&p.Guest); c.String(&p.Host) })
+	packed.Slice(c, &j.Preopens, func(p *Preopen) { c.String(&p.Guest); c.String(&p.Host); c.Bool(&p.ReadOnly) })
 	c.Int64(&j.MemoryLimit)
 	c.Strings(&j.KeepCapabilities)
 	packed.Pointer(c, &j.Room, func(r *room.Room) { r.Pack(c) })
 	c.Bool(&j.PrivateCode)
+	c.Bool(&j.CoarseClock)
 }
 
 // Decode reads a job and checks its version.

@@ -23,7 +23,7 @@ func example() *Job {
 	return &Job{
 		Module: "/app.wasm", Export: "_start",
 		Args: []string{"app", "", "two words", "ünï\n"}, Env: []string{"A=1", "B="},
-		Preopens:    []Preopen{{Guest: "/", Host: "/"}, {Guest: "/data", Host: "/mnt"}},
+		Preopens:    []Preopen{{Guest: "/", Host: "/"}, {Guest: "/data", Host: "/mnt", ReadOnly: true}},
 		MemoryLimit: 1 << 40, KeepCapabilities: []string{"CAP_DAC_OVERRIDE"}, PrivateCode: true,
 		Room: &room.Room{Join: true},
 	}
@@ -99,7 +99,7 @@ func TestJobsThatCannotBeAreErrors(t *testing.T) {
 		text string
 	}{
 		"empty":      {strings.NewReader(""), "decode job"},
-		"truncated":  {strings.NewReader("\x04\x05/a"), "decode job"},
+		"truncated":  {strings.NewReader(string(rune(Version)) + "\x05/a"), "decode job"},
 		"too long":   {io.MultiReader(bytes.NewReader(whole), strings.NewReader("x")), "decode job"},
 		"version":    {strings.NewReader("\x01"), "version 1"},
 		"JSON":       {strings.NewReader(`{"version":3}`), "version 123"},
@@ -130,7 +130,7 @@ func FuzzDecode(f *testing.F) {
 	data, err := example().Encode()
 	must(f, err)
 	f.Add(data)
-	f.Add([]byte("\x04"))
+	f.Add([]byte{Version})
 	f.Add(bytes.Repeat([]byte{Version}, 100))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		j, err := Decode(bytes.NewReader(data))

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
 func TestMissingPrograms(t *testing.T) {
@@ -101,18 +103,27 @@ func TestSettings(t *testing.T) {
 	}{
 		"none":                {nil, settings{}, ""},
 		"others'":             {map[string]string{"io.containerd.wazero": "x", "io.containerd.wazero.v2.x": "y", "x/" + p + "y": ""}, settings{}, ""},
-		"both":                {map[string]string{p + "memory-limit": "64Mi", p + "private-code": "true"}, settings{64 << 20, true}, ""},
-		"bytes":               {map[string]string{p + "memory-limit": "1000"}, settings{1000, false}, ""},
-		"this one":            {map[string]string{p + "private-code": "false", p + "private-code/web": "true", annotationContainerName: "web"}, settings{0, true}, ""},
+		"both":                {map[string]string{p + "memory-limit": "64Mi", p + "private-code": "true"}, settings{memoryLimit: 64 << 20, privateCode: true}, ""},
+		"bytes":               {map[string]string{p + "memory-limit": "1000"}, settings{memoryLimit: 1000}, ""},
+		"this one":            {map[string]string{p + "private-code": "false", p + "private-code/web": "true", annotationContainerName: "web"}, settings{privateCode: true}, ""},
 		"another one":         {map[string]string{p + "private-code/web": "true", annotationContainerName: "db"}, settings{}, ""},
 		"no name":             {map[string]string{p + "private-code/web": "true"}, settings{}, ""},
 		"sandbox":             {map[string]string{p + "whatever": "x", annotationContainerType: "sandbox"}, settings{}, ""},
-		"unknown":             {map[string]string{p + "memory_limit": "1"}, settings{}, `annotation "` + p + `memory_limit": this version of the runtime has none of that name, it knows memory-limit, private-code`},
+		"unknown":             {map[string]string{p + "memory_limit": "1"}, settings{}, `annotation "` + p + `memory_limit": this version of the runtime has none of that name, it knows clock, env, `},
 		"unknown, of another": {map[string]string{p + "x/db": "1", annotationContainerName: "web"}, settings{}, `"` + p + `x/db"`},
 		"wrong, of another":   {map[string]string{p + "private-code/db": "1", annotationContainerName: "web"}, settings{}, `private-code/db="1": want "true" or "false"`},
 		"wrong size":          {map[string]string{p + "memory-limit": "much"}, settings{}, `memory-limit="much": want a size`},
 		"zero":                {map[string]string{p + "memory-limit": "0"}, settings{}, "want a size"},
 		"empty name":          {map[string]string{p: "x"}, settings{}, "none of that name"},
+		"nothing":             {map[string]string{p + "env": "none", p + "clock": "coarse", p + "preopens": "/data:ro,/cache"}, settings{noEnv: true, coarseClock: true, preopens: []job.Preopen{{Guest: "/data", Host: "/data", ReadOnly: true}, {Guest: "/cache", Host: "/cache"}}}, ""},
+		"everything":          {map[string]string{p + "env": "all", p + "clock": "fine", p + "preopens": "/"}, settings{preopens: []job.Preopen{{Guest: "/", Host: "/"}}}, ""},
+		"wrong env":           {map[string]string{p + "env": "some"}, settings{}, `env="some": want "all" or "none"`},
+		"wrong clock":         {map[string]string{p + "clock": "1ms"}, settings{}, `clock="1ms": want "fine" or "coarse"`},
+		"no directory":        {map[string]string{p + "preopens": ""}, settings{}, `"" is no directory to open: want a list such as "/data:ro,/cache"`},
+		"relative":            {map[string]string{p + "preopens": "/a,b"}, settings{}, `"b" is no directory`},
+		"beyond the root":     {map[string]string{p + "preopens": "/../b"}, settings{}, `"/../b" is no directory`},
+		"unknown mode":        {map[string]string{p + "preopens": "/a:rx"}, settings{}, `"/a:rx" is no directory`},
+		"twice":               {map[string]string{p + "preopens": "/a:ro,/a"}, settings{}, `"/a" is there twice`},
 	} {
 		got, err := settingsOf(c.annotations)
 		switch {

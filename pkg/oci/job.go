@@ -29,33 +29,26 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 		Module:           prog.path,
 		Export:           export,
 		Args:             argv,
-		Env:              environment(p.process.Env, p.process.Cwd),
-		Preopens:         preopens(),
+		Env:              p.environment(),
+		Preopens:         p.settings.directories(),
 		MemoryLimit:      p.settings.bound(p.memoryLimit()),
 		KeepCapabilities: p.keepCapabilities(),
 		PrivateCode:      p.settings.privateCode,
+		CoarseClock:      p.settings.coarseClock,
 	}, nil
 }
 
 // environment is the spec's, and PWD: WASI has no working directory, and Go's
 // wasip1 port takes it from there.
-func environment(env []string, cwd string) []string {
-	env = slices.Clone(env)
+func (p *planner) environment() []string {
+	if p.settings.noEnv {
+		return nil
+	}
+	env := slices.Clone(p.process.Env)
 	if slices.ContainsFunc(env, func(s string) bool { return strings.HasPrefix(s, "PWD=") }) {
 		return env
 	}
-	return append(env, "PWD="+cwd)
-}
-
-// preopens opens the container's root as "/", and nothing else.
-//
-// A second preopen for cwd would not make relative paths work in more guests.
-// wasi-libc starts at "/" and strips "/" and "./" from preopens and paths
-// alike, so that "x" and "/x" are one; wazero renames a preopen "." to "/",
-// of which one can exist. It would even do harm: wazero refuses to rename a
-// file from one preopen to another, and listeners would move from fd 4.
-func preopens() []job.Preopen {
-	return []job.Preopen{{Guest: "/", Host: "/"}}
+	return append(env, "PWD="+p.process.Cwd)
 }
 
 // memoryLimit of the container in bytes; 0 is none.

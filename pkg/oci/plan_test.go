@@ -298,6 +298,23 @@ func TestJobKeepsPWDAndForgetsWhatUsersDoNotHave(t *testing.T) {
 	}
 }
 
+func TestAnnotationsTakeFromTheGuest(t *testing.T) {
+	t.Parallel()
+	const p = annotationPrefix
+	s := spec([]string{"/app.wasm"}, env("A=b"), annotation(p+"preopens", "/data:ro"), annotation(p+"env", "none"), annotation(p+"clock", "coarse"))
+	root := image(t)
+	first, err := plan(t, root, s)
+	check(t, err)
+	further, err := PlanExec(s.Process, s, bundleTree(t, root))
+	check(t, err)
+	defer further.Close()
+	for _, j := range []*job.Job{first.Job, further.Job} {
+		if len(j.Env) != 0 || !j.CoarseClock || !reflect.DeepEqual(j.Preopens, []job.Preopen{{Guest: "/data", Host: "/data", ReadOnly: true}}) {
+			t.Errorf("%+v", j)
+		}
+	}
+}
+
 func TestExecFollowsTheSameRules(t *testing.T) {
 	t.Parallel()
 	limit := int64(1 << 20)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
 // annotationPrefix begins the names of this runtime's own annotations. What
@@ -24,6 +26,10 @@ type settings struct {
 	// memoryLimit in bytes; 0 is none.
 	memoryLimit int64
 	privateCode bool
+	// preopens are the directories that the guest sees; none stands for "/".
+	preopens    []job.Preopen
+	noEnv       bool
+	coarseClock bool
 }
 
 // setters read the value of each annotation. An error says what to write.
@@ -44,6 +50,24 @@ var setters = map[string]func(s *settings, value string) error{
 			return invalidf(`want "true" or "false"`)
 		}
 		s.privateCode = value == "true"
+		return nil
+	},
+	"preopens": func(s *settings, value string) (err error) {
+		s.preopens, err = parsePreopens(value)
+		return err
+	},
+	"env": func(s *settings, value string) error {
+		if value != "all" && value != "none" {
+			return invalidf(`want "all" or "none"`)
+		}
+		s.noEnv = value == "none"
+		return nil
+	},
+	"clock": func(s *settings, value string) error {
+		if value != "fine" && value != "coarse" {
+			return invalidf(`want "fine" or "coarse"`)
+		}
+		s.coarseClock = value == "coarse"
 		return nil
 	},
 }

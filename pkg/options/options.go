@@ -46,6 +46,8 @@ type Options struct {
 	// PrivateCode (private_code) gives every container a copy of its machine
 	// code instead of a mapping that containers of one module share.
 	PrivateCode bool
+	// CoarseClock (coarse_clock) lets no guest see a time finer than a millisecond.
+	CoarseClock bool
 	// CompileMemory (compile_memory, bytes), CompileTimeout (compile_timeout) and
 	// CompileParallel (compile_parallel, compilers on this node at once) bound
 	// the compiler; 0 means the compiler's default.

@@ -45,6 +45,7 @@ func keys() []key {
 		size("cache_size", func(o *Options) *int64 { return &o.CacheSize }),
 		boolean("no_cache", func(o *Options) *bool { return &o.NoCache }),
 		boolean("private_code", func(o *Options) *bool { return &o.PrivateCode }),
+		boolean("coarse_clock", func(o *Options) *bool { return &o.CoarseClock }),
 		size("compile_memory", func(o *Options) *int64 { return &o.CompileMemory }),
 		duration("compile_timeout", func(o *Options) *time.Duration { return &o.CompileTimeout }),
 		number("compile_parallel", func(o *Options) *uint32 { return &o.CompileParallel }),

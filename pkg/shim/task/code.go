@@ -51,7 +51,7 @@ func (s *Service) beginCode(ctx context.Context, p *process, plan *oci.Plan) (la
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	plan.Job.PrivateCode = plan.Job.PrivateCode || p.container.options.PrivateCode
+	restrict(plan.Job, p.container.options)
 	k := &code{
 		cache:    s.Cache(p.container.options),
 		module:   codecache.Module{File: os.NewFile(uintptr(fd), plan.Module.Name()), Name: plan.Job.Module},
