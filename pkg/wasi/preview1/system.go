@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // System is what one instance of a guest sees of its surroundings. It is for one
@@ -26,6 +27,8 @@ type Config struct {
 	Stdio [3]int
 	// Preopens become the descriptors from 3 on.
 	Preopens []Preopen
+	// Clock is the finest difference in time that it sees; 0 is the kernel's.
+	Clock time.Duration
 }
 
 // Preopen is a descriptor that a guest finds open when it starts.
@@ -42,6 +45,10 @@ type Preopen struct {
 // descriptor that cannot be passed on; then nothing has been handed over.
 func New(c Config) (*System, error) {
 	s := &System{args: c.Args, yielder: newYielder()}
+	var err error
+	if s.clock, err = newClocks(c.Clock); err != nil {
+		return nil, err
+	}
 	for _, variable := range c.Env {
 		if name, _, ok := strings.Cut(variable, "="); ok && name != "" {
 			s.env = append(s.env, variable)

@@ -1,4 +1,4 @@
-package wasi
+package preview1
 
 import (
 	"testing"
