@@ -12,6 +12,7 @@ import (
 	"io"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/inherited"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/packed"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 )
@@ -92,6 +93,8 @@ type Job struct {
 	// PrivateCode makes the runner copy machine code into memory of its own
 	// instead of sharing it with the other runners of the module.
 	PrivateCode bool
+	// Network is how far the guest may use the container's network.
+	Network network.Policy
 	// CoarseClock lets the guest see no time finer than a millisecond.
 	CoarseClock bool
 }
@@ -112,6 +115,9 @@ func (j *Job) pack(c *packed.Coder) {
 	c.Strings(&j.KeepCapabilities)
 	packed.Pointer(c, &j.Room, func(r *room.Room) { r.Pack(c) })
 	c.Bool(&j.PrivateCode)
+	name := j.Network.String()
+	c.String(&name)
+	j.Network, _ = network.Parse(name) // none, if it is not known
 	c.Bool(&j.CoarseClock)
 }
 

@@ -52,6 +52,8 @@ func fill(v reflect.Value, n *int) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(-*n))
+	case reflect.Uint8: // a network.Policy
+		v.SetUint(1)
 	case reflect.Uint32, reflect.Uint64:
 		v.SetUint(uint64(*n))
 	default:

@@ -34,6 +34,7 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 		MemoryLimit:      p.settings.bound(p.memoryLimit()),
 		KeepCapabilities: p.keepCapabilities(),
 		PrivateCode:      p.settings.privateCode,
+		Network:          p.settings.network,
 		CoarseClock:      p.settings.coarseClock,
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 )
 
 // spec is a container that runs a command, changed by the options.
@@ -301,7 +302,8 @@ func TestJobKeepsPWDAndForgetsWhatUsersDoNotHave(t *testing.T) {
 func TestAnnotationsTakeFromTheGuest(t *testing.T) {
 	t.Parallel()
 	const p = annotationPrefix
-	s := spec([]string{"/app.wasm"}, env("A=b"), annotation(p+"preopens", "/data:ro"), annotation(p+"env", "none"), annotation(p+"clock", "coarse"))
+	s := spec([]string{"/app.wasm"}, env("A=b"), annotation(p+"preopens", "/data:ro"), annotation(p+"env", "none"), annotation(p+"clock", "coarse"),
+		annotation(p+"network", "listen"))
 	root := image(t)
 	first, err := plan(t, root, s)
 	check(t, err)
@@ -309,7 +311,7 @@ func TestAnnotationsTakeFromTheGuest(t *testing.T) {
 	check(t, err)
 	defer further.Close()
 	for _, j := range []*job.Job{first.Job, further.Job} {
-		if len(j.Env) != 0 || !j.CoarseClock || !reflect.DeepEqual(j.Preopens, []job.Preopen{{Guest: "/data", Host: "/data", ReadOnly: true}}) {
+		if len(j.Env) != 0 || !j.CoarseClock || j.Network != network.Listen || !reflect.DeepEqual(j.Preopens, []job.Preopen{{Guest: "/data", Host: "/data", ReadOnly: true}}) {
 			t.Errorf("%+v", j)
 		}
 	}

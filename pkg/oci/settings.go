@@ -8,6 +8,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 )
 
 // annotationPrefix begins the names of this runtime's own annotations. What
@@ -29,6 +30,7 @@ type settings struct {
 	// preopens are the directories that the guest sees; none stands for "/".
 	preopens    []job.Preopen
 	noEnv       bool
+	network     network.Policy
 	coarseClock bool
 }
 
@@ -61,6 +63,14 @@ var setters = map[string]func(s *settings, value string) error{
 			return invalidf(`want "all" or "none"`)
 		}
 		s.noEnv = value == "none"
+		return nil
+	},
+	"network": func(s *settings, value string) error {
+		n, ok := network.Parse(value)
+		if !ok || value == "" {
+			return invalidf(`want "full", "listen" or "none"`)
+		}
+		s.network = n
 		return nil
 	},
 	"clock": func(s *settings, value string) error {

@@ -46,6 +46,9 @@ type Options struct {
 	// PrivateCode (private_code) gives every container a copy of its machine
 	// code instead of a mapping that containers of one module share.
 	PrivateCode bool
+	// Network (network) is how far guests may use the network of their containers,
+	// one of network.Names; empty means the first.
+	Network string
 	// CoarseClock (coarse_clock) lets no guest see a time finer than a millisecond.
 	CoarseClock bool
 	// CompileMemory (compile_memory, bytes), CompileTimeout (compile_timeout) and

@@ -45,6 +45,7 @@ cache_dir = "/var/cache/wazero"
 cache_size = "3GiB"
 no_cache = true
 private_code = true
+network = "listen"
 coarse_clock = true
 compile_memory = 1073741824
 compile_timeout = "1m30s"
@@ -56,7 +57,7 @@ CriuPath = "criu"
 var allOptions = Options{
 	RuncBinary: "/usr/local/bin/runc", SystemdCgroup: true, ShimCgroup: "/shims", IoUID: 1000, IoGID: 4294967295,
 	NoPivotRoot: true, NoNewKeyring: true, Root: "/run/runc", AllowNativeExec: true,
-	CacheDir: "/var/cache/wazero", CacheSize: 3 << 30, NoCache: true, PrivateCode: true, CoarseClock: true,
+	CacheDir: "/var/cache/wazero", CacheSize: 3 << 30, NoCache: true, PrivateCode: true, Network: "listen", CoarseClock: true,
 	CompileMemory: 1 << 30, CompileTimeout: 90 * time.Second, CompileParallel: 2,
 	Debug: true,
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 )
 
 // maxTOML bounds a configuration in bytes.
@@ -45,6 +47,7 @@ func keys() []key {
 		size("cache_size", func(o *Options) *int64 { return &o.CacheSize }),
 		boolean("no_cache", func(o *Options) *bool { return &o.NoCache }),
 		boolean("private_code", func(o *Options) *bool { return &o.PrivateCode }),
+		choice("network", func(o *Options) *string { return &o.Network }, network.Names...),
 		boolean("coarse_clock", func(o *Options) *bool { return &o.CoarseClock }),
 		size("compile_memory", func(o *Options) *int64 { return &o.CompileMemory }),
 		duration("compile_timeout", func(o *Options) *time.Duration { return &o.CompileTimeout }),

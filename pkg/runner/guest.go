@@ -9,6 +9,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 )
 
 // guest is a module that is ready to run.
@@ -21,6 +22,8 @@ type guest struct {
 	// initialize tells that the module is a reactor, whose _initialize has to
 	// run before any other export.
 	initialize bool
+	// sockets are what the module can do with sockets.
+	sockets cell.Sockets
 	// use is where the machine code is from.
 	use job.CodeUse
 }

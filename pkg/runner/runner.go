@@ -69,7 +69,7 @@ func run(control *orders) (status int) {
 		return statusCannotRun
 	}
 	// The shim says go when runc has ended, so it is our parent now.
-	if err := control.lock(); err != nil {
+	if err := control.lock(guest.sockets); err != nil {
 		return refuse(control, err)
 	}
 	return guest.run(ctx, control.Control, os.Stderr)
@@ -104,7 +104,7 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 		return nil, err
 	}
 	if j.Room != nil { // the shim is the parent, and nothing is left to do after Go
-		if err := control.lock(); err != nil {
+		if err := control.lock(guest.sockets); err != nil {
 			return nil, err
 		}
 	}

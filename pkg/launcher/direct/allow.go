@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
@@ -25,8 +26,8 @@ import (
 
 // outside names the first field, with its value where that is the reason, of a
 // configuration that this package does not understand in full; it is empty if
-// there is none.
-func outside(config *oci.Config, o options.Options) string {
+// there is none. The guest may use the network as n says.
+func outside(config *oci.Config, o options.Options, n network.Policy) string {
 	switch {
 	case o.AllowNativeExec:
 		return "the runtime option allow_native_exec"
@@ -47,13 +48,13 @@ func outside(config *oci.Config, o options.Options) string {
 	}
 	for _, check := range []func(*specs.Spec) string{
 		checkNamespaces, checkNames, checkLimits, checkMounts, checkPaths, checkSysctls, checkResources, checkDevices,
-		checkPropagation, checkSeccomp, path,
+		checkPropagation, path,
 	} {
 		if why := check(config.Spec); why != "" {
 			return why
 		}
 	}
-	return ""
+	return checkSeccomp(config.Spec, n)
 }
 
 // outsideProcess is outside for the process of an exec.
@@ -332,11 +333,11 @@ func checkPropagation(spec *specs.Spec) string {
 }
 
 // checkSeccomp: the runner's own filter has to be as strict as the profile.
-func checkSeccomp(spec *specs.Spec) string {
+func checkSeccomp(spec *specs.Spec, n network.Policy) string {
 	if spec.Linux.Seccomp == nil {
 		return ""
 	}
-	if err := profile.Covers(spec.Linux.Seccomp, cell.Policy(1)); err != nil {
+	if err := profile.Covers(spec.Linux.Seccomp, cell.Policy(1, cell.Most(n))); err != nil {
 		return "linux.seccomp: " + err.Error()
 	}
 	return ""

@@ -21,23 +21,24 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 )
 
-// Lock binds all threads of the process. no_new_privs has to be set on them, and
+// Lock binds all threads of the process, the guest of which can do with sockets
+// what s says. no_new_privs has to be set on them, and
 // signal handlers as they are to stay: they cannot be changed any more.
 //
 // The error wraps ENOSYS or EINVAL if the kernel is older than Linux 4.14 or has
 // no seccomp filters. A kernel without Landlock is no error, and neither is an
 // architecture without filters here (see seccomp.Supported): the interpreter runs
 // guests there.
-func Lock() error {
+func Lock(s Sockets) error {
 	// It tells one thread after the other: before there are more.
-	if err := landlock.Restrict(); err != nil {
+	if err := landlock.Restrict(s >= OpenSockets); err != nil {
 		return err
 	}
 	settleRuntime()
 	if !seccomp.Supported() {
 		return nil
 	}
-	if err := Policy(os.Getpid()).Load(); err != nil {
+	if err := Policy(os.Getpid(), s).Load(); err != nil {
 		return fmt.Errorf("lock the runner in: %w", err)
 	}
 	return nil

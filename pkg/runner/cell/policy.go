@@ -20,17 +20,15 @@ const (
 	directoryBits = 0o777
 )
 
-// workingDirectory is AT_FDCWD as a system call takes it.
-const workingDirectory = uint32(unix.AT_FDCWD & 0xffffffff)
-
-// Policy is what a runner may do after Lock; pid is its own, as it knows itself.
+// Policy is what a runner may do after Lock; pid is its own, as it knows itself,
+// and s what its guest can do with sockets.
 //
 // Everything else fails with EPERM, as it does for a process without privileges.
 // To end the process instead would keep no more from an attacker, who would not
 // get what was asked for either; but it would end a container at night because
 // of a rare path of the Go runtime that nobody has tested. Only calls of other
 // architectures end the process: those are no accident.
-func Policy(pid int) *seccomp.Policy {
+func Policy(pid int, s Sockets) *seccomp.Policy {
 	p := &seccomp.Policy{Otherwise: seccomp.Fail(unix.EPERM)}
 	goruntime.Allow(p, pid)
 	// A guest's memory grows by this. Nothing becomes executable: code is there
@@ -38,6 +36,7 @@ func Policy(pid int) *seccomp.Policy {
 	p.Allow(unix.SYS_MPROTECT, seccomp.Only(2, unix.PROT_READ|unix.PROT_WRITE))
 	descriptors(p)
 	names(p)
+	sockets(p, s)
 	return p
 }
 
@@ -47,33 +46,40 @@ func Policy(pid int) *seccomp.Policy {
 // is what wazero wants anyway.
 func descriptors(p *seccomp.Policy) {
 	p.Allow(unix.SYS_CLOSE)
+	p.Allow(unix.SYS_READV)
+	p.Allow(unix.SYS_WRITEV)
 	p.Allow(unix.SYS_PREAD64)
 	p.Allow(unix.SYS_PWRITE64)
+	p.Allow(unix.SYS_PREADV)
+	p.Allow(unix.SYS_PWRITEV)
+	p.Allow(unix.SYS_PWRITEV2)
 	p.Allow(unix.SYS_LSEEK)
 	p.Allow(unix.SYS_FSTAT)
 	p.Allow(unix.SYS_GETDENTS64)
 	p.Allow(unix.SYS_FTRUNCATE)
+	p.Allow(unix.SYS_FALLOCATE)
+	p.Allow(unix.SYS_FADVISE64)
 	p.Allow(unix.SYS_FSYNC)
 	p.Allow(unix.SYS_FDATASYNC)
 	p.Allow(unix.SYS_PPOLL)
+	p.Allow(unix.SYS_CLOCK_GETRES)
 	p.Allow(unix.SYS_FSTATFS) // pkg/wasi asks whether a file is in a procfs
 	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_GETFL))
 	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_SETFL), seccomp.Bits(2, unix.O_ASYNC, 0))
 }
 
-// names are paths. Go takes them from the working directory, which cannot be
-// changed any more, so that a descriptor of a directory that should not be there
-// leads nowhere. Only entries of a directory that is being listed are asked for by
-// its descriptor.
+// names are paths from any directory that is open: pkg/wasi has one for each
+// preopen, and for each that a guest opens. None of them is outside the
+// container's root, and tidied away is what the guest has no use for, so that a
+// descriptor leads nowhere where a path would not.
 func names(p *seccomp.Policy) {
-	here := func(arg int) seccomp.Condition { return seccomp.Equal32(arg, workingDirectory) }
-	p.Allow(unix.SYS_OPENAT, here(0), seccomp.Only(2, openFlags), seccomp.Only(3, fileBits))
+	p.Allow(unix.SYS_OPENAT, seccomp.Only(2, openFlags), seccomp.Only(3, fileBits))
 	p.Allow(unix.SYS_NEWFSTATAT)
-	p.Allow(unix.SYS_READLINKAT, here(0))
-	p.Allow(unix.SYS_MKDIRAT, here(0), seccomp.Only(2, directoryBits))
-	p.Allow(unix.SYS_UNLINKAT, here(0))
-	rename(p, here(0), here(2))
-	p.Allow(unix.SYS_LINKAT, here(0), here(2))
-	p.Allow(unix.SYS_SYMLINKAT, here(1))
+	p.Allow(unix.SYS_READLINKAT)
+	p.Allow(unix.SYS_MKDIRAT, seccomp.Only(2, directoryBits))
+	p.Allow(unix.SYS_UNLINKAT)
+	rename(p)
+	p.Allow(unix.SYS_LINKAT, seccomp.Only(4, unix.AT_SYMLINK_FOLLOW)) // not AT_EMPTY_PATH
+	p.Allow(unix.SYS_SYMLINKAT)
 	p.Allow(unix.SYS_UTIMENSAT) // of a name, or of a descriptor and no name
 }

@@ -17,7 +17,7 @@ import (
 // TestEveryCallCounts takes each call out of a profile that is sufficient.
 func TestEveryCallCounts(t *testing.T) {
 	t.Parallel()
-	policy := cell.Policy(1)
+	policy := cell.Policy(1, cell.OpenSockets)
 	for _, rule := range policy.Rules {
 		if rule.Then != ours.Allow {
 			continue

@@ -27,11 +27,11 @@ const (
 const signalsOfThreads = 1 << 1
 
 // Restrict binds all threads, for ever: no file can be executed, no device made or
-// controlled, no TCP port bound or connected to, no process outside be signalled or
-// met at an abstract socket. What the kernel does not know is left out without a
-// word. no_new_privs has to be set.
-func Restrict() error {
-	rules, err := denied()
+// controlled, no TCP port bound or connected to unless tcp is allowed, no process
+// outside be signalled or met at an abstract socket. What the kernel does not know
+// is left out without a word. no_new_privs has to be set.
+func Restrict(tcp bool) error {
+	rules, err := denied(tcp)
 	if err != nil || rules == (unix.LandlockRulesetAttr{}) {
 		return err
 	}
@@ -51,7 +51,7 @@ func Restrict() error {
 }
 
 // denied is what this kernel can deny.
-func denied() (rules unix.LandlockRulesetAttr, err error) {
+func denied(tcp bool) (rules unix.LandlockRulesetAttr, err error) {
 	version, err := query(unix.LANDLOCK_CREATE_RULESET_VERSION)
 	// Before this version, no file could be moved to another directory.
 	if err != nil || version < withRefer {
@@ -60,7 +60,7 @@ func denied() (rules unix.LandlockRulesetAttr, err error) {
 	// Moving is denied whatever a ruleset says, unless it says otherwise.
 	rules.Access_fs = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK |
 		unix.LANDLOCK_ACCESS_FS_REFER
-	if version >= withTCP {
+	if version >= withTCP && !tcp {
 		rules.Access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	if version >= withDevice {

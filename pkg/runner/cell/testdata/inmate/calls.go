@@ -21,9 +21,9 @@ import (
 // beyond is more than there are system calls on any architecture.
 const beyond = 1 << 10
 
-// calls tries every system call that the cell allows under no condition, and then
-// those which it allows under others.
-func calls(dir string) error {
+// calls tries every system call that the cell of such sockets allows under no
+// condition, and then those which it allows under others.
+func calls(dir string, s cell.Sockets) error {
 	file, err := os.Create(filepath.Join(dir, "file"))
 	if err != nil {
 		return err
@@ -33,11 +33,14 @@ func calls(dir string) error {
 		return err
 	}
 	tries := forbidden(file.Fd(), directory.Fd())
+	for name, c := range forbiddenSockets(s) {
+		tries[name] = c
+	}
 	allowed := map[uintptr]bool{}
-	for _, rule := range cell.Policy(os.Getpid()).Rules {
+	for _, rule := range cell.Policy(os.Getpid(), s).Rules {
 		allowed[rule.Call] = allowed[rule.Call] || rule.Then == seccomp.Allow
 	}
-	if err := cell.Lock(); err != nil {
+	if err := cell.Lock(s); err != nil {
 		return err
 	}
 	var wrong []error
@@ -82,37 +85,71 @@ func forbidden(file, dir uintptr) map[string][7]uintptr {
 	const thread = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 	rw := uintptr(unix.PROT_READ | unix.PROT_WRITE)
 	return map[string][7]uintptr{
-		"executable memory":         {unix.SYS_MMAP, 0, 4096, rw | unix.PROT_EXEC, private, bad, 0},
-		"a file in memory":          {unix.SYS_MMAP, 0, 4096, rw, unix.MAP_PRIVATE, file, 0},
-		"shared memory":             {unix.SYS_MMAP, 0, 4096, rw, unix.MAP_SHARED | unix.MAP_ANONYMOUS, bad, 0},
-		"locked memory":             {unix.SYS_MMAP, 0, 4096, rw, private | unix.MAP_LOCKED, bad, 0},
-		"memory made executable":    {unix.SYS_MPROTECT, page, 4096, unix.PROT_READ | unix.PROT_EXEC},
-		"advice for others":         {unix.SYS_MADVISE, page, 4096, unix.MADV_HWPOISON},
-		"a process":                 {unix.SYS_CLONE, uintptr(unix.SIGCHLD)},
-		"a process in this memory":  {unix.SYS_CLONE, unix.CLONE_VM | unix.CLONE_VFORK | uintptr(unix.SIGCHLD)},
-		"a user namespace":          {unix.SYS_CLONE, unix.CLONE_NEWUSER | uintptr(unix.SIGCHLD)},
-		"a thread in a namespace":   {unix.SYS_CLONE, thread | unix.CLONE_NEWNET},
-		"a signal to another":       {unix.SYS_TGKILL, 1, 1, 0},
-		"a temporary file":          {unix.SYS_OPENAT, here, name("/"), unix.O_TMPFILE | unix.O_RDWR, 0o600},
-		"a set-user-ID file":        {unix.SYS_OPENAT, here, name("/dev/null"), unix.O_CREAT | unix.O_RDWR, 0o4644},
-		"a program file":            {unix.SYS_OPENAT, here, name("/dev/null"), unix.O_CREAT | unix.O_RDWR, 0o755},
-		"a file by its directory":   {unix.SYS_OPENAT, dir, name("file"), unix.O_RDONLY, 0},
-		"direct I/O":                {unix.SYS_OPENAT, here, name("/dev/null"), unix.O_DIRECT | unix.O_RDWR, 0},
-		"a set-group-ID directory":  {unix.SYS_MKDIRAT, here, name("/tmp"), 0o2777},
-		"a directory in another":    {unix.SYS_MKDIRAT, dir, name("new"), 0o777},
-		"removal by its directory":  {unix.SYS_UNLINKAT, dir, name("file"), 0},
-		"a link from a descriptor":  {unix.SYS_LINKAT, file, name(""), here, name("/x"), unix.AT_EMPTY_PATH},
-		"a link's text by a number": {unix.SYS_READLINKAT, dir, name("x"), page, 10},
-		"a symbolic link elsewhere": {unix.SYS_SYMLINKAT, name("x"), dir, name("y")},
-		"another descriptor":        {unix.SYS_FCNTL, file, unix.F_DUPFD, 0},
-		"signals for a descriptor":  {unix.SYS_FCNTL, file, unix.F_SETFL, unix.O_ASYNC},
-		"the owner of signals":      {unix.SYS_FCNTL, file, unix.F_SETOWN, 1},
-		"notices of a directory":    {unix.SYS_FCNTL, dir, unix.F_NOTIFY, 1},
-		"a larger pipe":             {unix.SYS_FCNTL, file, unix.F_SETPIPE_SZ, 1 << 20},
-		"a futex of others":         {unix.SYS_FUTEX, page, 0, 0},
-		"a name for the process":    {unix.SYS_PRCTL, unix.PR_SET_NAME, name("x")},
-		"a dumpable process":        {unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1},
+		"executable memory":        {unix.SYS_MMAP, 0, 4096, rw | unix.PROT_EXEC, private, bad, 0},
+		"a file in memory":         {unix.SYS_MMAP, 0, 4096, rw, unix.MAP_PRIVATE, file, 0},
+		"shared memory":            {unix.SYS_MMAP, 0, 4096, rw, unix.MAP_SHARED | unix.MAP_ANONYMOUS, bad, 0},
+		"locked memory":            {unix.SYS_MMAP, 0, 4096, rw, private | unix.MAP_LOCKED, bad, 0},
+		"memory made executable":   {unix.SYS_MPROTECT, page, 4096, unix.PROT_READ | unix.PROT_EXEC},
+		"advice for others":        {unix.SYS_MADVISE, page, 4096, unix.MADV_HWPOISON},
+		"a process":                {unix.SYS_CLONE, uintptr(unix.SIGCHLD)},
+		"a process in this memory": {unix.SYS_CLONE, unix.CLONE_VM | unix.CLONE_VFORK | uintptr(unix.SIGCHLD)},
+		"a user namespace":         {unix.SYS_CLONE, unix.CLONE_NEWUSER | uintptr(unix.SIGCHLD)},
+		"a thread in a namespace":  {unix.SYS_CLONE, thread | unix.CLONE_NEWNET},
+		"a signal to another":      {unix.SYS_TGKILL, 1, 1, 0},
+		"a temporary file":         {unix.SYS_OPENAT, here, name("/"), unix.O_TMPFILE | unix.O_RDWR, 0o600},
+		"a set-user-ID file":       {unix.SYS_OPENAT, here, name("/dev/null"), unix.O_CREAT | unix.O_RDWR, 0o4644},
+		"a program file":           {unix.SYS_OPENAT, here, name("/dev/null"), unix.O_CREAT | unix.O_RDWR, 0o755},
+		"direct I/O":               {unix.SYS_OPENAT, here, name("/dev/null"), unix.O_DIRECT | unix.O_RDWR, 0},
+		"a set-group-ID directory": {unix.SYS_MKDIRAT, here, name("/tmp"), 0o2777},
+		"a link from a descriptor": {unix.SYS_LINKAT, file, name(""), here, name("/x"), unix.AT_EMPTY_PATH},
+		"another descriptor":       {unix.SYS_FCNTL, file, unix.F_DUPFD, 0},
+		"signals for a descriptor": {unix.SYS_FCNTL, file, unix.F_SETFL, unix.O_ASYNC},
+		"the owner of signals":     {unix.SYS_FCNTL, file, unix.F_SETOWN, 1},
+		"notices of a directory":   {unix.SYS_FCNTL, dir, unix.F_NOTIFY, 1},
+		"a larger pipe":            {unix.SYS_FCNTL, file, unix.F_SETPIPE_SZ, 1 << 20},
+		"a futex of others":        {unix.SYS_FUTEX, page, 0, 0},
+		"a name for the process":   {unix.SYS_PRCTL, unix.PR_SET_NAME, name("x")},
+		"a dumpable process":       {unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1},
 	}
+}
+
+// forbiddenSockets are calls for sockets that go too far where others are allowed.
+func forbiddenSockets(s cell.Sockets) map[string][7]uintptr {
+	tries := map[string][7]uintptr{}
+	if s >= cell.ServeSockets {
+		tries["data out of band"] = [7]uintptr{unix.SYS_RECVFROM, bad, page, 1, unix.MSG_OOB}
+		tries["messages of errors"] = [7]uintptr{unix.SYS_RECVMSG, bad, page, unix.MSG_ERRQUEUE}
+		tries["a connection by sending"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, unix.MSG_FASTOPEN}
+	}
+	if s == cell.ServeSockets {
+		tries["a datagram to an address"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, 0, page, 16}
+	}
+	if s >= cell.AskSockets {
+		tries["a connection by a message"] = [7]uintptr{unix.SYS_SENDMSG, bad, page, unix.MSG_FASTOPEN}
+		tries["a filter for a socket"] = [7]uintptr{unix.SYS_SETSOCKOPT, bad, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, page, 16}
+		tries["a protocol above TCP"] = [7]uintptr{unix.SYS_SETSOCKOPT, bad, unix.IPPROTO_TCP, unix.TCP_ULP, page, 3}
+	}
+	if s < cell.OpenSockets {
+		return tries
+	}
+	for name, c := range map[string][3]uintptr{
+		"a raw socket":                     {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
+		"a raw socket of IPv6":             {unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6},
+		"a ping socket":                    {unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP},
+		"a packet socket":                  {unix.AF_PACKET, unix.SOCK_DGRAM, 0},
+		"a netlink socket":                 {unix.AF_NETLINK, unix.SOCK_DGRAM, unix.NETLINK_ROUTE},
+		"a unix socket":                    {unix.AF_UNIX, unix.SOCK_STREAM, 0},
+		"a unix datagram socket":           {unix.AF_UNIX, unix.SOCK_DGRAM, 0},
+		"a socket to the hypervisor":       {unix.AF_VSOCK, unix.SOCK_STREAM, 0},
+		"the kernel's cryptography":        {unix.AF_ALG, unix.SOCK_SEQPACKET, 0},
+		"TCP by several ways":              {unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
+		"another protocol for streams":     {unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
+		"a family in the upper half":       {1<<32 | unix.AF_INET, unix.SOCK_STREAM, 0},
+		"a type that the kernel has twice": {unix.AF_INET, unix.SOCK_STREAM | 1<<20, 0},
+	} {
+		tries[name] = [7]uintptr{unix.SYS_SOCKET, c[0], c[1], c[2]}
+	}
+	return tries
 }
 
 // keep keeps what the garbage collector does not see.
@@ -142,7 +179,7 @@ func walls(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "a/true"), []byte("#!/bin/true\n"), 0o700); err != nil {
 		return err
 	}
-	if err := landlock.Restrict(); err != nil {
+	if err := landlock.Restrict(false); err != nil {
 		return err
 	}
 	parent := os.Getppid()

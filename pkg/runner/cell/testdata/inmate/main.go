@@ -1,7 +1,7 @@
 // A process that goes into the cell and then runs a guest, for the cell's tests:
 //
 //	inmate MODULE DIRECTORY RULE [ARGUMENT...]
-//	inmate calls DIRECTORY       try what the cell forbids
+//	inmate calls DIRECTORY LEVEL try what the cell forbids for cell.Sockets of that number
 //	inmate walls DIRECTORY       try what Landlock alone forbids
 //
 // DIRECTORY is the guest's /dir. RULE is the number of a rule of the filter that
@@ -40,7 +40,10 @@ func main() {
 	var err error
 	switch os.Args[1] {
 	case "calls":
-		err = calls(os.Args[2])
+		var level int
+		if level, err = strconv.Atoi(os.Args[3]); err == nil {
+			err = calls(os.Args[2], cell.Sockets(level))
+		}
 	case "walls":
 		err = walls(os.Args[2])
 	default:
@@ -123,11 +126,11 @@ func lock(rule string) error {
 		return err
 	}
 	if omit < 0 {
-		return cell.Lock()
+		return cell.Lock(cell.NoSockets)
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	time.Sleep(1)
-	p := cell.Policy(os.Getpid())
+	p := cell.Policy(os.Getpid(), cell.NoSockets)
 	p.Rules = append(p.Rules[:omit:omit], p.Rules[omit+1:]...)
 	return p.Load()
 }
