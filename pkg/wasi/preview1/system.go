@@ -14,6 +14,8 @@ type System struct {
 	files     table
 	yielder   *yielder
 	clock     clocks
+	poller    poller
+	buffers   [][]byte // of the last call, see vectors
 }
 
 // Config describes a System. The descriptors are handed over: Close closes them.
@@ -39,6 +41,10 @@ type Preopen struct {
 	Name string
 	// ReadOnly takes the rights away that change something.
 	ReadOnly bool
+	// Patient is for a socket that does not block, and says so: calls wait all the
+	// same, until the guest has looked at its flags or set them. Who does not know
+	// that it does not block does not expect EAGAIN.
+	Patient bool
 }
 
 // New returns a System. The error is a sentence about an argument, a variable or a
@@ -60,23 +66,37 @@ func New(c Config) (*System, error) {
 	if err := checkStrings("environment variable", s.env); err != nil {
 		return nil, err
 	}
-	var open []*descriptor
 	for _, fd := range c.Stdio {
 		d, err := newDescriptor(fd)
 		if err != nil {
 			return nil, err
 		}
-		open = append(open, d)
+		s.files.slots = append(s.files.slots, d)
 	}
 	for _, p := range c.Preopens {
-		d, err := newPreopen(p)
-		if err != nil {
+		if err := s.Add(p); err != nil {
 			return nil, err
 		}
-		open = append(open, d)
 	}
-	s.files.slots = open
 	return s, nil
+}
+
+// Add opens one more descriptor for a guest that has not started yet, with the next
+// number. It hands it over, unless there is an error.
+func (s *System) Add(p Preopen) error {
+	d, err := newPreopen(p)
+	if err != nil {
+		return err
+	}
+	d.patient = p.Patient
+	s.files.slots = append(s.files.slots, d)
+	return nil
+}
+
+// vectors are the buffers that iovecs name, until the next call.
+func (s *System) vectors(m memory, at, count uint32) (_ [][]byte, e Errno) {
+	s.buffers, e = m.vectors(at, count, s.buffers[:0])
+	return s.buffers, e
 }
 
 // checkStrings refuses what cannot be passed on as a C string.

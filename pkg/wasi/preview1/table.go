@@ -28,6 +28,11 @@ type descriptor struct {
 	listing *listing
 	// listens tells that the socket accepts connections.
 	listens bool
+	// patient makes a socket that does not block wait nevertheless: the guest has not
+	// asked yet whether it does. See Preopen.
+	patient bool
+	// polled is where a poller may have it.
+	polled int
 }
 
 // table gives a guest's numbers their meaning. The lowest free one is used next, as
@@ -58,6 +63,10 @@ func (d *descriptor) refusal(rights Rights) Errno {
 		return ENOTDIR
 	case !d.isSocket() && rights&(SockAccept|SockShutdown) != 0:
 		return ENOTSOCK
+	case d.kind == SocketDgram && rights&SockAccept != 0:
+		return ENOTSUP
+	case d.isSocket() && !d.listens && rights&SockAccept != 0:
+		return EINVAL
 	case d.kind == Directory && rights&(FDRead|FDWrite|FDAllocate|FDFilestatSetSize) != 0 && rights&^rightsOfFile == 0:
 		return EISDIR
 	case !d.seekable && d.kind != Directory && rights&(FDSeek|FDTell) != 0:
