@@ -202,6 +202,7 @@ var spare = map[uintptr]string{
 	unix.SYS_PWRITEV2:     "it is for the functions of pkg/wasi/preview1",
 	unix.SYS_FALLOCATE:    "it is for the functions of pkg/wasi/preview1",
 	unix.SYS_FADVISE64:    "it is for the functions of pkg/wasi/preview1",
+	unix.SYS_IOCTL:        "it is for the functions of pkg/wasi/preview1",
 	unix.SYS_CLOCK_GETRES: "it is for the functions of pkg/wasi/preview1",
 }
 

@@ -41,7 +41,8 @@ func Policy(pid int, s Sockets) *seccomp.Policy {
 }
 
 // descriptors are what can be done with files that are open: data, attributes and
-// waiting. There are no ioctls, as WASI has none; and no epoll_ctl, whose EPERM
+// waiting. WASI has no ioctls; one tells poll_oneoff how much is there. There is no
+// epoll_ctl, whose EPERM
 // makes Go treat a FIFO or terminal that a guest opens like any other file, which
 // is what wazero wants anyway.
 func descriptors(p *seccomp.Policy) {
@@ -62,6 +63,7 @@ func descriptors(p *seccomp.Policy) {
 	p.Allow(unix.SYS_FSYNC)
 	p.Allow(unix.SYS_FDATASYNC)
 	p.Allow(unix.SYS_PPOLL)
+	p.Allow(unix.SYS_IOCTL, seccomp.Equal32(1, unix.TIOCINQ)) // FIONREAD
 	p.Allow(unix.SYS_CLOCK_GETRES)
 	p.Allow(unix.SYS_FSTATFS) // pkg/wasi asks whether a file is in a procfs
 	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_GETFL))

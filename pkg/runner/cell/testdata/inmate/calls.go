@@ -118,14 +118,14 @@ func forbiddenSockets(s cell.Sockets) map[string][7]uintptr {
 	tries := map[string][7]uintptr{}
 	if s >= cell.ServeSockets {
 		tries["data out of band"] = [7]uintptr{unix.SYS_RECVFROM, bad, page, 1, unix.MSG_OOB}
-		tries["messages of errors"] = [7]uintptr{unix.SYS_RECVMSG, bad, page, unix.MSG_ERRQUEUE}
+		tries["messages of errors"] = [7]uintptr{unix.SYS_RECVFROM, bad, page, 1, unix.MSG_ERRQUEUE}
 		tries["a connection by sending"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, unix.MSG_FASTOPEN}
 	}
 	if s == cell.ServeSockets {
 		tries["a datagram to an address"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, 0, page, 16}
 	}
 	if s >= cell.AskSockets {
-		tries["a connection by a message"] = [7]uintptr{unix.SYS_SENDMSG, bad, page, unix.MSG_FASTOPEN}
+		tries["a connection by a datagram"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, unix.MSG_FASTOPEN, page, 16}
 		tries["a filter for a socket"] = [7]uintptr{unix.SYS_SETSOCKOPT, bad, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, page, 16}
 		tries["a protocol above TCP"] = [7]uintptr{unix.SYS_SETSOCKOPT, bad, unix.IPPROTO_TCP, unix.TCP_ULP, page, 3}
 	}
