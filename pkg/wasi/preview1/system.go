@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 )
 
 // System is what one instance of a guest sees of its surroundings. It is for one
@@ -16,6 +18,7 @@ type System struct {
 	clock     clocks
 	poller    poller
 	buffers   [][]byte // of the last call, see vectors
+	network   network.Policy
 }
 
 // Config describes a System. The descriptors are handed over: Close closes them.
@@ -31,6 +34,8 @@ type Config struct {
 	Preopens []Preopen
 	// Clock is the finest difference in time that it sees; 0 is the kernel's.
 	Clock time.Duration
+	// Network is how far it may use the network.
+	Network network.Policy
 }
 
 // Preopen is a descriptor that a guest finds open when it starts.
@@ -50,7 +55,7 @@ type Preopen struct {
 // New returns a System. The error is a sentence about an argument, a variable or a
 // descriptor that cannot be passed on; then nothing has been handed over.
 func New(c Config) (*System, error) {
-	s := &System{args: c.Args, yielder: newYielder()}
+	s := &System{args: c.Args, yielder: newYielder(), network: c.Network}
 	var err error
 	if s.clock, err = newClocks(c.Clock); err != nil {
 		return nil, err
