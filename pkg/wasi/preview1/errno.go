@@ -122,12 +122,18 @@ func errnoOf(err error) Errno {
 	if err == nil {
 		return ESUCCESS
 	}
-	var host unix.Errno
-	if !errors.As(err, &host) {
-		return EIO
+	host, ok := err.(unix.Errno)
+	if !ok {
+		host = wrapped(err)
 	}
 	if e, ok := errnos[host]; ok {
 		return e
 	}
 	return EIO
+}
+
+// wrapped is the error within an error, for which errors.As needs memory.
+func wrapped(err error) (host unix.Errno) {
+	errors.As(err, &host)
+	return host
 }

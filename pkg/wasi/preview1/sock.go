@@ -115,12 +115,7 @@ func (d *descriptor) again(err error, events int16) bool {
 
 // socketCall is recvfrom or sendto, without an address.
 func socketCall(trap uintptr, fd int, buffer []byte, flags int) (int, error) {
-	var empty byte
-	at := unsafe.Pointer(&empty)
-	if len(buffer) > 0 {
-		at = unsafe.Pointer(unsafe.SliceData(buffer))
-	}
-	n, _, errno := unix.Syscall6(trap, uintptr(fd), uintptr(at), uintptr(len(buffer)), uintptr(flags), 0, 0)
+	n, _, errno := unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buffer))), uintptr(len(buffer)), uintptr(flags), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
