@@ -94,7 +94,7 @@ const (
 )
 
 // errnos are Linux's errors that a system call made for a guest can have.
-var errnos = map[unix.Errno]Errno{
+var errnos = [...]Errno{
 	unix.E2BIG: E2BIG, unix.EACCES: EACCES, unix.EADDRINUSE: EADDRINUSE, unix.EADDRNOTAVAIL: EADDRNOTAVAIL,
 	unix.EAFNOSUPPORT: EAFNOSUPPORT, unix.EAGAIN: EAGAIN, unix.EALREADY: EALREADY, unix.EBADF: EBADF,
 	unix.EBADMSG: EBADMSG, unix.EBUSY: EBUSY, unix.ECANCELED: ECANCELED, unix.ECHILD: ECHILD,
@@ -126,8 +126,8 @@ func errnoOf(err error) Errno {
 	if !ok {
 		host = wrapped(err)
 	}
-	if e, ok := errnos[host]; ok {
-		return e
+	if uint64(host) < uint64(len(errnos)) && errnos[host] != ESUCCESS {
+		return errnos[host]
 	}
 	return EIO
 }

@@ -1,12 +1,17 @@
 package preview1
 
-var fdFunctions = []function{
+import "slices"
+
+var fdFunctions = slices.Concat(fdDescriptorFunctions, fdDataFunctions, fdSyncFunctions, fdSeekFunctions, fdFdstatFunctions,
+	fdFilestatFunctions, fdPrestatFunctions, fdReaddirFunctions)
+
+var fdDescriptorFunctions = []function{
 	{"fd_close", "i", fdClose},
 	{"fd_renumber", "ii", fdRenumber},
-	{"fd_fdstat_set_rights", "iII", fdFdstatSetRights},
 }
 
-// fdClose closes a descriptor: (fd). EBADF.
+// fdClose closes a descriptor, also one that was found open: (fd). EBADF, and those
+// of close(2).
 func fdClose(s *System, _ memory, a arguments) Errno {
 	d, e := s.files.remove(a.u32(0))
 	if e != ESUCCESS {
@@ -23,19 +28,4 @@ func fdRenumber(s *System, _ memory, a arguments) Errno {
 		replaced.close() // as dup2 does, without its error
 	}
 	return e
-}
-
-// fdFdstatSetRights takes rights away: (fd, fs_rights_base, fs_rights_inheriting).
-// EBADF, ENOTCAPABLE for rights that it has not.
-func fdFdstatSetRights(s *System, _ memory, a arguments) Errno {
-	d, e := s.files.get(a.u32(0), 0)
-	if e != ESUCCESS {
-		return e
-	}
-	base, inherit := Rights(a[1]), Rights(a[2])
-	if base&^d.base != 0 || inherit&^d.inherit != 0 {
-		return ENOTCAPABLE
-	}
-	d.base, d.inherit = base, inherit
-	return ESUCCESS
 }

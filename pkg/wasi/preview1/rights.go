@@ -36,23 +36,20 @@ const (
 	PollFDReadwrite
 	SockShutdown
 	SockAccept
+
+	// allRights are all there are: what may come out of a directory.
+	allRights = SockAccept<<1 - 1
 )
 
 // What descriptors of each kind can have at all.
 const (
 	rightsOfFile = FDDatasync | FDRead | FDSeek | FDFdstatSetFlags | FDSync | FDTell | FDWrite | FDAdvise | FDAllocate |
 		FDFilestatGet | FDFilestatSetSize | FDFilestatSetTimes | PollFDReadwrite
-	rightsOfStream    = FDRead | FDFdstatSetFlags | FDWrite | FDFilestatGet | PollFDReadwrite
+	rightsOfStream    = FDRead | FDFdstatSetFlags | FDWrite | FDFilestatGet | FDFilestatSetTimes | PollFDReadwrite
 	rightsOfDirectory = FDFdstatSetFlags | FDSync | FDDatasync | FDAdvise | PathCreateDirectory | PathCreateFile | PathLinkSource |
 		PathLinkTarget | PathOpen | FDReaddir | PathReadlink | PathRenameSource | PathRenameTarget | PathFilestatGet |
 		PathFilestatSetSize | PathFilestatSetTimes | FDFilestatGet | FDFilestatSetTimes | PathSymlink |
 		PathRemoveDirectory | PathUnlinkFile
 	rightsOfSocket   = rightsOfStream | SockShutdown
 	rightsOfListener = FDFdstatSetFlags | FDFilestatGet | PollFDReadwrite | SockAccept | SockShutdown
-	// inheritedByFiles is what may come out of a directory.
-	inheritedByFiles = rightsOfFile | rightsOfDirectory
-	// writing are the rights that nothing in a read-only directory has.
-	writing = FDWrite | FDAllocate | FDFilestatSetSize | FDFilestatSetTimes | PathCreateDirectory | PathCreateFile |
-		PathLinkTarget | PathLinkSource | PathRenameSource | PathRenameTarget | PathFilestatSetSize | PathFilestatSetTimes |
-		PathSymlink | PathRemoveDirectory | PathUnlinkFile
 )

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 )
 
@@ -17,7 +19,10 @@ type System struct {
 	yielder   *yielder
 	clock     clocks
 	poller    poller
-	buffers   [][]byte // of the last call, see vectors
+	listing   listing
+	buffers   [][]byte    // of the last call, see vectors
+	iovecs    []iovec     // of the last call, see scatter
+	stat      unix.Stat_t // of the last call
 	network   network.Policy
 }
 
@@ -44,8 +49,13 @@ type Preopen struct {
 	FD int
 	// Name is the guest's name for a directory, "" for a socket.
 	Name string
-	// ReadOnly takes the rights away that change something.
+	// ReadOnly makes a directory look like a file system that is mounted so: what
+	// would change it is EROFS.
 	ReadOnly bool
+	// Confined tells that a directory is the root of this process, and that no procfs
+	// is below. Then the kernel resolves paths, as it would not lead them out: faster
+	// than to do that here, with the same result.
+	Confined bool
 	// Patient is for a socket that does not block, and says so: calls wait all the
 	// same, until the guest has looked at its flags or set them. Who does not know
 	// that it does not block does not expect EAGAIN.

@@ -19,13 +19,18 @@ type descriptor struct {
 	seekable bool
 	base     Rights
 	inherit  Rights
-	// name is how the guest knows a directory that it found open; "" otherwise.
-	name string
-	// root is the directory that a path cannot leave: of a directory, the one that
-	// was found open and through which this was opened; itself for that one.
-	root *root
-	// listing is how far the guest has read a directory.
-	listing *listing
+	// access is how it was opened: O_RDONLY, O_WRONLY or O_RDWR.
+	access int
+	// sync are the flags that Linux does not keep, see syncFlags.
+	sync Fdflags
+	// named tells that it is a directory that the guest found open, and name how it
+	// knows it.
+	named bool
+	name  string
+	// directory is what a directory has beyond others.
+	directory *directory
+	// readOnly tells that it was found in a directory that cannot be written.
+	readOnly bool
 	// listens tells that the socket accepts connections.
 	listens bool
 	// patient makes a socket that does not block wait nevertheless: the guest has not
@@ -67,10 +72,20 @@ func (d *descriptor) refusal(rights Rights) Errno {
 		return ENOTSUP
 	case d.isSocket() && !d.listens && rights&SockAccept != 0:
 		return EINVAL
-	case d.kind == Directory && rights&(FDRead|FDWrite|FDAllocate|FDFilestatSetSize) != 0 && rights&^rightsOfFile == 0:
+	case d.kind == Directory && rights&(FDRead|FDWrite|FDAllocate|FDFilestatSetSize|FDSeek|FDTell) != 0:
 		return EISDIR
-	case !d.seekable && d.kind != Directory && rights&(FDSeek|FDTell) != 0:
+	case d.kind == Directory:
+		return ENOTCAPABLE
+	case !d.seekable && rights&(FDSeek|FDTell|FDAdvise|FDAllocate) != 0:
 		return ESPIPE
+	case !d.seekable && rights&(FDSync|FDDatasync|FDFilestatSetSize) != 0:
+		return EINVAL
+	case d.isSocket():
+		return ENOTCAPABLE
+	case d.access == unix.O_RDONLY && rights&FDFilestatSetSize != 0:
+		return EINVAL
+	case d.access == unix.O_RDONLY && rights&(FDWrite|FDAllocate) != 0, d.access == unix.O_WRONLY && rights&FDRead != 0:
+		return EBADF
 	}
 	return ENOTCAPABLE
 }
@@ -134,10 +149,11 @@ func (t *table) closeAll() {
 
 // close ends a descriptor. Like Linux, it is gone even if there is an error.
 func (d *descriptor) close() Errno {
-	if d.root != nil {
-		d.root.release()
+	if d.directory != nil {
+		d.directory.release()
+		return ESUCCESS
 	}
-	return errnoOf(unix.Close(d.fd))
+	return errnoOf(closeFD(d.fd))
 }
 
 // newDescriptor takes a descriptor of the host that is no directory. Its rights are
@@ -158,23 +174,31 @@ func newDescriptor(fd int) (*descriptor, error) {
 			return nil, fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	case Directory:
-		d.base, d.inherit = rightsOfDirectory, inheritedByFiles
-		return d, nil
+		d.base, d.inherit = rightsOfDirectory, allRights
 	default:
-		_, err := unix.Seek(fd, 0, unix.SEEK_CUR)
-		d.seekable = err == nil && d.kind != CharacterDevice
-		d.base = rightsOfStream
-		if d.seekable {
-			d.base = rightsOfFile
-		}
+		d.inspect(flags)
 	}
-	switch flags & unix.O_ACCMODE {
+	return d, nil
+}
+
+// inspect finds out what can be done with what is neither a directory nor a socket,
+// and was opened with these flags.
+func (d *descriptor) inspect(flags int) {
+	d.seekable = d.kind == RegularFile
+	if !d.seekable {
+		_, err := unix.Seek(d.fd, 0, unix.SEEK_CUR)
+		d.seekable = err == nil
+	}
+	d.base = rightsOfStream
+	if d.seekable {
+		d.base = rightsOfFile
+	}
+	switch d.access = flags & unix.O_ACCMODE; d.access {
 	case unix.O_RDONLY:
 		d.base &^= FDWrite | FDAllocate | FDFilestatSetSize
 	case unix.O_WRONLY:
 		d.base &^= FDRead
 	}
-	return d, nil
 }
 
 // filetypeOf is the type that a mode of stat(2) says. A FIFO has none in the

@@ -1,0 +1,100 @@
+package preview1
+
+import "golang.org/x/sys/unix"
+
+var pathLinkFunctions = []function{
+	{"path_link", "iiiiiii", pathLink},
+	{"path_readlink", "iiiiii", pathReadlink},
+	{"path_symlink", "iiiii", pathSymlink},
+}
+
+// pathLink gives a file one more name: (old_fd, old_flags: lookupflags, old_path,
+// old_path_len, new_fd, new_path, new_path_len). Without SYMLINK_FOLLOW a symbolic
+// link at the end itself gets it. EBADF, EINVAL for unknown flags, ENOTCAPABLE, EXDEV
+// also between a directory that can be written and one that cannot, and those of
+// link(2).
+func pathLink(s *System, m memory, a arguments) Errno {
+	flags := a.u32(1)
+	if flags&^allLookupflags != 0 {
+		return EINVAL
+	}
+	from, fromPath, e := s.lookup(m, a.u32(0), PathLinkSource, a.u32(2), a.u32(3))
+	if e != ESUCCESS {
+		return e
+	}
+	to, toPath, e := s.lookup(m, a.u32(4), PathLinkTarget, a.u32(5), a.u32(6))
+	if e != ESUCCESS {
+		return e
+	}
+	source, e := from.walk(fromPath)
+	if e != ESUCCESS {
+		return e
+	}
+	defer source.end()
+	host, e := source.finish(flags&lookupFollow != 0)
+	if e != ESUCCESS {
+		return e
+	}
+	target, e := to.walk(toPath)
+	if e != ESUCCESS {
+		return e
+	}
+	defer target.end()
+	if e := sameMount(from, to); e != ESUCCESS {
+		return e
+	}
+	if to.readOnly {
+		return target.refuseEntry()
+	}
+	return errnoOf(retry(func() error { return unix.Linkat(source.at.fd, source.name, target.at.fd, target.entry(), host) }))
+}
+
+// pathReadlink reads what a symbolic link says: (fd, path, path_len, buf, buf_len,
+// bufused: pointer to the number of bytes). It is cut where the buffer ends. EBADF,
+// EFAULT, EINVAL if it is no link or the buffer has no bytes, ENOTCAPABLE, and those
+// of readlink(2).
+func pathReadlink(s *System, m memory, a arguments) Errno {
+	d, path, e := s.lookup(m, a.u32(0), PathReadlink, a.u32(1), a.u32(2))
+	if e != ESUCCESS {
+		return e
+	}
+	buffer, ok := m.bytes(a.u32(3), a.u32(4))
+	if !ok {
+		return EFAULT
+	}
+	if _, ok := m.bytes(a.u32(5), 4); !ok {
+		return EFAULT
+	}
+	w, e := d.walk(path)
+	if e != ESUCCESS {
+		return e
+	}
+	defer w.end()
+	if _, e := w.finish(false); e != ESUCCESS {
+		return e
+	}
+	if len(buffer) == 0 {
+		return EINVAL
+	}
+	n, err := readlinkat(w.at.fd, w.name, buffer)
+	if err != nil {
+		return errnoOf(err)
+	}
+	return m.put32(a.u32(5), uint32(n))
+}
+
+// pathSymlink makes a symbolic link: (old_path: what it says, old_path_len, fd,
+// new_path, new_path_len). What it says is nobody's business until it is followed,
+// and then does not lead out of the root, so that it may be absolute. EBADF,
+// ENOTCAPABLE, and those of symlink(2).
+func pathSymlink(s *System, m memory, a arguments) Errno {
+	text, e := m.path(a.u32(0), a.u32(1))
+	if e != ESUCCESS {
+		return e
+	}
+	d, path, e := s.lookup(m, a.u32(2), PathSymlink, a.u32(3), a.u32(4))
+	if e != ESUCCESS {
+		return e
+	}
+	return d.create(path, func(dir int, name string) error { return unix.Symlinkat(text, dir, name) })
+}

@@ -1,0 +1,245 @@
+package preview1
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// walk resolves a path within the root of a directory. There are two ways.
+//
+// Mostly it goes from component to component and never lets the kernel follow a
+// symbolic link: it reads it, and goes on with what it says, from the root if that
+// is absolute. What it has come through stays open, so that ".." needs no trust in
+// where a directory is now. Whatever others do to the tree at the same time, each
+// step starts from a directory that was reached from the root and goes to one of
+// its entries. The last component is left to the system call that is made there,
+// which must not follow a link either.
+//
+// Where the root is the process's own and there are no magic links, the kernel does
+// the same in one call, and faster: then name is the whole path.
+type walk struct {
+	at     *directory
+	name   string // in at: the last component, or the path
+	rest   string // what is still to be walked
+	links  int    // followed so far
+	slash  bool   // something follows the last component: it has to be a directory
+	kernel bool
+	// own is the number of the guest's own descriptor if that is what a link of a
+	// procfs leads to; -1 otherwise.
+	own int
+}
+
+// maxLinks is how many symbolic links Linux follows in a path.
+const maxLinks = 40
+
+// walk goes to the last component of a path. Like a sandbox of capabilities, it
+// refuses what says by itself that it leads out of the directory: ENOTCAPABLE. The
+// caller ends the walk.
+func (d *descriptor) walk(path string) (walk, Errno) {
+	if e := inside(path); e != ESUCCESS {
+		return walk{}, e
+	}
+	if d.directory.root.confined {
+		return walk{at: d.directory, name: path, kernel: true, own: -1}, ESUCCESS
+	}
+	w := walk{at: d.directory.use(), rest: path, own: -1}
+	if e := w.last(); e != ESUCCESS {
+		w.end()
+		return walk{}, e
+	}
+	return w, ESUCCESS
+}
+
+// end closes what the walk has opened.
+func (w *walk) end() {
+	if !w.kernel && w.at != nil {
+		w.at.release()
+	}
+	w.at = nil
+}
+
+// inside tells whether a path stays beneath where it begins, as far as it says.
+func inside(path string) Errno {
+	if path == "" {
+		return ENOENT
+	}
+	if path[0] == '/' {
+		return ENOTCAPABLE
+	}
+	depth := 0
+	for path != "" {
+		var name string
+		name, path, _ = cut(path)
+		switch name {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return ENOTCAPABLE
+			}
+		default:
+			depth++
+		}
+	}
+	return ESUCCESS
+}
+
+// cut takes the first component off a path. slash tells that it was followed by one.
+func cut(path string) (name, rest string, slash bool) {
+	i := strings.IndexByte(path, '/')
+	if i < 0 {
+		return path, "", false
+	}
+	name, rest = path[:i], path[i:]
+	for rest != "" && rest[0] == '/' {
+		rest = rest[1:]
+	}
+	return name, rest, true
+}
+
+// last goes on until one component is left.
+func (w *walk) last() Errno {
+	for {
+		name, rest, slash := cut(w.rest)
+		if rest == "" {
+			w.name, w.slash = name, slash
+			return ESUCCESS
+		}
+		w.rest = rest
+		switch name {
+		case ".":
+		case "..":
+			w.up()
+		default:
+			if e := w.down(name); e != ESUCCESS {
+				return e
+			}
+		}
+	}
+}
+
+// up goes to the directory above, which for the root is the root.
+func (w *walk) up() {
+	if parent := w.at.parent; parent != nil {
+		parent.use()
+		w.at.release()
+		w.at = parent
+	}
+}
+
+// down goes to a directory, or on with what a link says.
+func (w *walk) down(name string) Errno {
+	fd, err := openat(w.at.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err == nil {
+		w.at = &directory{fd: fd, parent: w.at, root: w.at.root, users: 1}
+		return ESUCCESS
+	}
+	if err != unix.ENOTDIR {
+		return errnoOf(err)
+	}
+	rest := w.rest
+	text, e := w.link(name)
+	if e == EINVAL { // no link
+		return ENOTDIR
+	}
+	if e != ESUCCESS {
+		return e
+	}
+	w.rest = text + "/" + rest
+	return w.fromRoot()
+}
+
+// fromRoot goes to the root if what is left is absolute.
+func (w *walk) fromRoot() Errno {
+	if w.rest == "" || w.rest[0] != '/' {
+		return ESUCCESS
+	}
+	_, w.rest, _ = cut(w.rest)
+	if w.rest == "" {
+		w.rest = "."
+	}
+	top := w.at.top().use()
+	w.at.release()
+	w.at = top
+	return ESUCCESS
+}
+
+// found is the directory at the end of the walk, which has been opened.
+func (w *walk) found(fd int) *directory {
+	d := &directory{fd: fd, root: w.at.root, users: 1}
+	if w.kernel {
+		return d
+	}
+	d.parent = w.at
+	if w.name == "." {
+		d.parent = w.at.parent
+	}
+	if d.parent != nil {
+		d.parent.use()
+	}
+	return d
+}
+
+// settle makes the last component one in which a lookup can end: "..", which a call
+// would follow out of the root, becomes "." of the directory above.
+func (w *walk) settle() {
+	if w.name == ".." {
+		w.up()
+		w.name = "."
+	}
+}
+
+// next goes on with what the link at the end says. EINVAL if there is none.
+func (w *walk) next() Errno {
+	text, e := w.link(w.name)
+	if e != ESUCCESS {
+		return e
+	}
+	w.rest = text
+	if w.slash {
+		w.rest += "/"
+	}
+	w.fromRoot()
+	return w.last()
+}
+
+// link reads a link that is to be followed. EINVAL if it is none; ELOOP for too
+// many, and for those of a procfs that are no paths but lead anywhere, as with
+// RESOLVE_NO_MAGICLINKS of openat2(2).
+func (w *walk) link(name string) (string, Errno) {
+	var buffer [pathMax + 1]byte
+	n, err := readlinkat(w.at.fd, name, buffer[:])
+	if err != nil {
+		return "", errnoOf(err)
+	}
+	if n == len(buffer) {
+		return "", ENAMETOOLONG
+	}
+	if w.links++; w.links > maxLinks {
+		return "", ELOOP
+	}
+	text := string(buffer[:n])
+	procfs, e := onProcfs(w.at.fd)
+	if e != ESUCCESS {
+		return "", e
+	}
+	if procfs && (text == "" || text[0] == '/' || strings.IndexByte(text, ':') >= 0) {
+		// /dev/stdout and /dev/fd/3 end here, in /proc/self/fd. Whoever's they are,
+		// a guest gets no more than its own.
+		if number, err := strconv.ParseUint(name, 10, 31); err == nil {
+			w.own = int(number)
+		}
+		return "", ELOOP
+	}
+	return text, ESUCCESS
+}
+
+// onProcfs tells whether a file is of a procfs.
+func onProcfs(fd int) (bool, Errno) {
+	var info unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(fd, &info) }); err != nil {
+		return false, errnoOf(err)
+	}
+	return info.Type == unix.PROC_SUPER_MAGIC, ESUCCESS
+}
