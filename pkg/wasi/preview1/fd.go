@@ -1,11 +1,6 @@
 package preview1
 
-import "slices"
-
-var fdFunctions = slices.Concat(fdDescriptorFunctions, fdDataFunctions, fdSyncFunctions, fdSeekFunctions, fdFdstatFunctions,
-	fdFilestatFunctions, fdPrestatFunctions, fdReaddirFunctions)
-
-var fdDescriptorFunctions = []function{
+var fdFunctions = []function{
 	{"fd_close", "i", fdClose},
 	{"fd_renumber", "ii", fdRenumber},
 }

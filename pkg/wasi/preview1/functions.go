@@ -28,7 +28,9 @@ func (a arguments) i64(i int) int64  { return int64(a[i]) }
 
 // functions are all of the specification, in the order of files here.
 func functions() []function {
-	return slices.Concat(argsFunctions, environFunctions, clockFunctions, fdFunctions, pathFunctions, pollFunctions,
+	return slices.Concat(argsFunctions, environFunctions, clockFunctions, fdFunctions, fdDataFunctions,
+		fdSyncFunctions, fdSeekFunctions, fdFdstatFunctions, fdFilestatFunctions, fdPrestatFunctions, fdReaddirFunctions,
+		pathOpenFunctions, pathEntryFunctions, pathLinkFunctions, pathFilestatFunctions, pollFunctions,
 		procFunctions, randomFunctions, schedFunctions, sockFunctions)
 }
 

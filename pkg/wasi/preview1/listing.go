@@ -80,18 +80,18 @@ func (d *descriptor) dirent(to, entry []byte) (n int, next int64, e Errno) {
 // above is the inode of the directory above, which for the root is the root: what is
 // outside is nobody's business.
 func (d *descriptor) above(inode uint64) (uint64, Errno) {
-	if d.directory.top() != d.directory {
+	if d.directory.parent != nil || d.directory.root.confined {
 		return inode, ESUCCESS
 	}
 	var st unix.Stat_t
-	err := unix.Fstat(d.fd, &st)
+	err := fstat(d.fd, &st)
 	return st.Ino, errnoOf(err)
 }
 
 // kindOf is the type of an entry where the file system does not say it.
 func (d *descriptor) kindOf(name string) (Filetype, Errno) {
 	var st unix.Stat_t
-	err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == unix.ENOENT { // it is gone
 		return Unknown, ESUCCESS
 	}
@@ -182,7 +182,7 @@ func (l *listing) fill(d *descriptor) Errno {
 	if l.buffer == nil {
 		l.buffer = make([]byte, listingSize)
 	}
-	n, err := unix.Getdents(d.fd, l.buffer)
+	n, err := getdents(d.fd, l.buffer)
 	if err != nil {
 		l.of = nil
 		return errnoOf(err)

@@ -1,12 +1,6 @@
 package preview1
 
-import (
-	"slices"
-
-	"golang.org/x/sys/unix"
-)
-
-var pathFunctions = slices.Concat(pathOpenFunctions, pathEntryFunctions, pathLinkFunctions, pathFilestatFunctions)
+import "golang.org/x/sys/unix"
 
 // lookup is what the functions for paths take in common: a directory that has the
 // rights, and a path.

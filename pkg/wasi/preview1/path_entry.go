@@ -48,7 +48,7 @@ func (w *walk) refuseEntry() Errno {
 	if name == "." || name == ".." {
 		return EEXIST
 	}
-	switch err := unix.Fstatat(w.at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err {
+	switch err := fstatat(w.at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err {
 	case nil:
 		return EEXIST
 	case unix.ENOENT:

@@ -44,7 +44,7 @@ func (s *System) statOwn(number int) (Filetype, Errno) {
 	if e != ESUCCESS {
 		return Unknown, ELOOP
 	}
-	return d.kind, errnoOf(unix.Fstat(d.fd, &s.stat))
+	return d.kind, errnoOf(fstat(d.fd, &s.stat))
 }
 
 // stat looks at what a path leads to.
@@ -54,17 +54,22 @@ func (w *walk) stat(st *unix.Stat_t, follow bool) Errno {
 		if follow {
 			flags = 0
 		}
-		return errnoOf(unix.Fstatat(w.at.fd, w.name, st, flags))
+		return errnoOf(fstatat(w.at.fd, w.name, st, flags))
 	}
 	for {
 		w.settle()
-		if err := unix.Fstatat(w.at.fd, w.name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if err := fstatat(w.at.fd, w.name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return errnoOf(err)
 		}
 		switch kind := filetypeOf(st.Mode); {
 		case kind == SymbolicLink && (follow || w.slash):
-			if e := w.next(); e != ESUCCESS && e != EINVAL { // EINVAL: it is no link any more
+			if e := w.next(); e == EINVAL { // it is no link any more
+				w.links++
+			} else if e != ESUCCESS {
 				return e
+			}
+			if w.links > maxLinks {
+				return ELOOP
 			}
 		case kind != Directory && w.slash:
 			return ENOTDIR

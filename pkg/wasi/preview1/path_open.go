@@ -163,7 +163,12 @@ func (w *walk) open(flags int, follow bool) (int, Errno) {
 		switch e := w.next(); e {
 		case ESUCCESS:
 		case EINVAL: // no link
-			return -1, errnoOf(err)
+			if err == unix.ENOTDIR {
+				return -1, ENOTDIR
+			}
+			if w.links++; w.links > maxLinks { // others exchange it all the time
+				return -1, ELOOP
+			}
 		default:
 			return -1, e
 		}
@@ -196,7 +201,7 @@ func (w *walk) openReadOnly(o opening) (int, Errno) {
 	if e != ESUCCESS || !o.writes() {
 		return fd, e
 	}
-	if err := unix.Fstat(fd, &st); err != nil || filetypeOf(st.Mode) == RegularFile { // another one by now
+	if err := fstat(fd, &st); err != nil || filetypeOf(st.Mode) == RegularFile { // another one by now
 		closeFD(fd)
 		return -1, EROFS
 	}
@@ -206,7 +211,7 @@ func (w *walk) openReadOnly(o opening) (int, Errno) {
 // opened makes a descriptor for the guest of one that was opened through d.
 func (d *descriptor) opened(fd int, w *walk, o opening) (*descriptor, Errno) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := fstat(fd, &st); err != nil {
 		return nil, errnoOf(err)
 	}
 	n := &descriptor{fd: fd, kind: filetypeOf(st.Mode), sync: o.fdflags & syncFlags, readOnly: d.readOnly}
@@ -236,8 +241,13 @@ func (d *descriptor) opened(fd int, w *walk, o opening) (*descriptor, Errno) {
 // /dev/fd and /dev/stdout ask for.
 func (s *System) openOwn(number int, o opening) (*descriptor, Errno) {
 	d, e := s.files.get(uint32(number), 0)
-	if e != ESUCCESS || d.kind == Directory || d.isSocket() {
+	switch {
+	case e != ESUCCESS || d.kind == Directory:
 		return nil, ELOOP
+	case o.oflags&oDirectory != 0:
+		return nil, ENOTDIR
+	case d.isSocket():
+		return nil, ENXIO
 	}
 	if o.base&(FDRead|FDWrite)&^d.base != 0 {
 		return nil, EACCES

@@ -22,7 +22,7 @@ func fdFilestatGet(s *System, m memory, a arguments) Errno {
 		return e
 	}
 	st := &s.stat
-	if err := retry(func() error { return unix.Fstat(d.fd, st) }); err != nil {
+	if err := fstat(d.fd, st); err != nil {
 		return errnoOf(err)
 	}
 	return m.filestat(a.u32(1), st, d.kind)

@@ -25,5 +25,35 @@ func openat(dir int, name string, flags int, mode uint32) (int, error) {
 }
 
 func readlinkat(dir int, name string, buffer []byte) (int, error) {
-	return unix.Readlinkat(dir, name, buffer)
+	for {
+		n, err := unix.Readlinkat(dir, name, buffer)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func fstat(fd int, st *unix.Stat_t) error {
+	for {
+		if err := unix.Fstat(fd, st); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func fstatat(dir int, name string, st *unix.Stat_t, flags int) error {
+	for {
+		if err := unix.Fstatat(dir, name, st, flags); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func getdents(fd int, buffer []byte) (int, error) {
+	for {
+		n, err := unix.Getdents(fd, buffer)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
 }

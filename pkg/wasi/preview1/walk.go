@@ -130,30 +130,51 @@ func (w *walk) up() {
 
 // down goes to a directory, or on with what a link says.
 func (w *walk) down(name string) Errno {
-	fd, err := openat(w.at.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err == nil {
-		w.at = &directory{fd: fd, parent: w.at, root: w.at.root, users: 1}
-		return ESUCCESS
+	for {
+		fd, err := openat(w.at.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err == nil {
+			w.at = &directory{fd: fd, parent: w.at, root: w.at.root, users: 1}
+			return ESUCCESS
+		}
+		if err != unix.ENOTDIR {
+			return errnoOf(err)
+		}
+		text, e := w.link(name)
+		if e == ESUCCESS {
+			w.rest = text + "/" + w.rest
+			w.fromRoot()
+			return ESUCCESS
+		}
+		if e != EINVAL {
+			return e
+		}
+		if e := w.changed(name); e != ESUCCESS {
+			return e
+		}
 	}
-	if err != unix.ENOTDIR {
+}
+
+// changed is for what was neither a directory nor, a moment later, a link. It is
+// neither: ENOTDIR. Or others have exchanged the two meanwhile, and the walk tries
+// again, but not for ever.
+func (w *walk) changed(name string) Errno {
+	var st unix.Stat_t
+	if err := fstatat(w.at.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return errnoOf(err)
 	}
-	rest := w.rest
-	text, e := w.link(name)
-	if e == EINVAL { // no link
+	if kind := filetypeOf(st.Mode); kind != Directory && kind != SymbolicLink {
 		return ENOTDIR
 	}
-	if e != ESUCCESS {
-		return e
+	if w.links++; w.links > maxLinks {
+		return ELOOP
 	}
-	w.rest = text + "/" + rest
-	return w.fromRoot()
+	return ESUCCESS
 }
 
 // fromRoot goes to the root if what is left is absolute.
-func (w *walk) fromRoot() Errno {
+func (w *walk) fromRoot() {
 	if w.rest == "" || w.rest[0] != '/' {
-		return ESUCCESS
+		return
 	}
 	_, w.rest, _ = cut(w.rest)
 	if w.rest == "" {
@@ -162,7 +183,6 @@ func (w *walk) fromRoot() Errno {
 	top := w.at.top().use()
 	w.at.release()
 	w.at = top
-	return ESUCCESS
 }
 
 // found is the directory at the end of the walk, which has been opened.
