@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,9 +35,10 @@ func populate(t testing.TB, dir string, files ...string) {
 	t.Helper()
 	for _, name := range files {
 		path := filepath.Join(dir, name)
-		link, text := split(name, " -> ")
+		link, text, _ := strings.Cut(name, " -> ")
 		switch {
 		case text != "":
+			must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755))
 			must(t, os.Symlink(text, filepath.Join(dir, link)))
 		case name[len(name)-1] == '/':
 			must(t, os.MkdirAll(path, 0o755))
@@ -45,15 +47,6 @@ func populate(t testing.TB, dir string, files ...string) {
 			must(t, os.WriteFile(path, []byte(name), 0o644))
 		}
 	}
-}
-
-func split(s, at string) (before, after string) {
-	for i := range s {
-		if i+len(at) <= len(s) && s[i:i+len(at)] == at {
-			return s[:i], s[i+len(at):]
-		}
-	}
-	return s, ""
 }
 
 func openDirectory(t testing.TB, path string) int {
