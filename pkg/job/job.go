@@ -15,6 +15,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/packed"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
 )
 
 // Version of the protocol. A runner always comes from the same binary as the
@@ -57,6 +58,10 @@ const OneThread = "GOMAXPROCS=1"
 // an exec at a quarter of the stack limit, 6 MiB at most.
 const MaxJobSize = 16 << 20
 
+// FirstPreopen is the guest's descriptor of the first preopen; those before are
+// stdio.
+const FirstPreopen = 3
+
 // Preopen is a directory that the guest finds open when it starts.
 type Preopen struct {
 	// Guest is the absolute path by which the guest names the directory.
@@ -85,7 +90,8 @@ type Job struct {
 	// MemoryLimit is the memory limit of the container in bytes; 0 is none.
 	MemoryLimit int64
 	// KeepCapabilities are the names of the capabilities that decide about
-	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps.
+	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps, and the one that
+	// Listeners need, which the user has until they are open.
 	KeepCapabilities []string
 	// Room is what the runner has to make around itself; nil if somebody else has
 	// done so.
@@ -95,6 +101,8 @@ type Job struct {
 	PrivateCode bool
 	// Network is how far the guest may use the container's network.
 	Network network.Policy
+	// Listeners are sockets in the order of their file descriptors, after Preopens.
+	Listeners []listen.Socket
 	// CoarseClock lets the guest see no time finer than a millisecond.
 	CoarseClock bool
 }
@@ -118,6 +126,7 @@ func (j *Job) pack(c *packed.Coder) {
 	name := j.Network.String()
 	c.String(&name)
 	j.Network, _ = network.Parse(name) // none, if it is not known
+	packed.Slice(c, &j.Listeners, func(s *listen.Socket) { s.Pack(c) })
 	c.Bool(&j.CoarseClock)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
 )
 
 // defaultExport is the entry point of a WASI command (WASI application-abi.md).
@@ -24,17 +25,23 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 	if suffix, ok := strings.CutSuffix(argv[0], "#"+prog.export); ok && prog.export != "" {
 		argv[0], export = suffix, prog.export
 	}
+	listeners, err := p.listeners()
+	if err != nil {
+		return nil, err
+	}
+	directories := p.settings.directories()
 	return &job.Job{
 		Version:          job.Version,
 		Module:           prog.path,
 		Export:           export,
 		Args:             argv,
-		Env:              p.environment(),
-		Preopens:         p.settings.directories(),
+		Env:              listen.Environ(p.environment(), listeners, job.FirstPreopen+len(directories)),
+		Preopens:         directories,
 		MemoryLimit:      p.settings.bound(p.memoryLimit()),
-		KeepCapabilities: p.keepCapabilities(),
+		KeepCapabilities: p.keepCapabilities(listeners),
 		PrivateCode:      p.settings.privateCode,
 		Network:          p.settings.network,
+		Listeners:        listeners,
 		CoarseClock:      p.settings.coarseClock,
 	}, nil
 }
@@ -45,7 +52,7 @@ func (p *planner) environment() []string {
 	if p.settings.noEnv {
 		return nil
 	}
-	env := slices.Clone(p.process.Env)
+	env, _ := listen.Without(slices.Clone(p.process.Env))
 	if slices.ContainsFunc(env, func(s string) bool { return strings.HasPrefix(s, "PWD=") }) {
 		return env
 	}
@@ -61,12 +68,12 @@ func (p *planner) memoryLimit() int64 {
 	return max(0, *c.Linux.Resources.Memory.Limit)
 }
 
-// keepCapabilities lets root in the container use its volumes as with any other
-// runtime.
-func (p *planner) keepCapabilities() []string {
+// keepCapabilities lets root in the container use its volumes, and its ports, as
+// with any other runtime.
+func (p *planner) keepCapabilities(listeners []listen.Socket) []string {
 	var keep []string
 	for _, name := range capabilitiesAfterExec(p.process) {
-		if privilege.Keepable(name) {
+		if privilege.Keepable(name) || name == privilege.BindService && slices.ContainsFunc(listeners, listen.Socket.Privileged) {
 			keep = append(keep, name)
 		}
 	}

@@ -75,7 +75,7 @@ func PlanContainer(spec *specs.Spec, tree *Tree) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := planner{process: spec.Process, container: spec, demand: d, mayAppear: hooksMayAddFiles(spec.Hooks)}
+	p := planner{process: spec.Process, container: spec, demand: d, mayAppear: hooksMayAddFiles(spec.Hooks), first: true}
 	if p.settings, err = settingsOf(spec.Annotations); err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func PlanContainer(spec *specs.Spec, tree *Tree) (*Plan, error) {
 
 // PlanExec plans a further process of a container, whose spec holds what a
 // process inherits: the memory limit and the id mappings. Annotations that demand
-// Wasm are about the first process only.
+// Wasm, and those that ask for listeners, are about the first process only.
 func PlanExec(process *specs.Process, container *specs.Spec, tree *Tree) (*Plan, error) {
 	if err := checkProcess(process); err != nil {
 		return nil, err
@@ -124,6 +124,8 @@ type planner struct {
 	demand    demand
 	settings  settings
 	mayAppear bool
+	// first tells that it is the container's first process.
+	first bool
 }
 
 func (p *planner) plan(tree *Tree) (*Plan, error) {

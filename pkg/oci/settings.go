@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
 )
 
 // annotationPrefix begins the names of this runtime's own annotations. What
@@ -28,9 +29,12 @@ type settings struct {
 	memoryLimit int64
 	privateCode bool
 	// preopens are the directories that the guest sees; none stands for "/".
-	preopens    []job.Preopen
-	noEnv       bool
-	network     network.Policy
+	preopens []job.Preopen
+	noEnv    bool
+	network  network.Policy
+	// listeners are those of the annotation, if listens is true.
+	listeners   []listen.Socket
+	listens     bool
 	coarseClock bool
 }
 
@@ -56,6 +60,11 @@ var setters = map[string]func(s *settings, value string) error{
 	},
 	"preopens": func(s *settings, value string) (err error) {
 		s.preopens, err = parsePreopens(value)
+		return err
+	},
+	"listen": func(s *settings, value string) (err error) {
+		s.listeners, err = listen.Parse(value)
+		s.listens = true
 		return err
 	},
 	"env": func(s *settings, value string) error {

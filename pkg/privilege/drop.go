@@ -15,6 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// BindService is the capability to have a port of those that are privileged. It may
+// be kept until that is done.
+const BindService = "CAP_NET_BIND_SERVICE"
+
 // fileCapabilities are the capabilities that may be kept: they decide about access
 // to files; none reaches beyond the container.
 var fileCapabilities = map[string]uint{
@@ -25,7 +29,7 @@ var fileCapabilities = map[string]uint{
 	"CAP_FSETID":          unix.CAP_FSETID,
 }
 
-// Keepable tells whether a capability is one that Drop can keep.
+// Keepable tells whether a capability is one that a guest can keep.
 func Keepable(name string) bool {
 	_, ok := fileCapabilities[name]
 	return ok
@@ -56,6 +60,9 @@ func mask(names []string) (uint64, error) {
 	var m uint64
 	for _, name := range names {
 		bit, ok := fileCapabilities[name]
+		if name == BindService {
+			bit, ok = unix.CAP_NET_BIND_SERVICE, true
+		}
 		if !ok {
 			return 0, fmt.Errorf("capability %q is not one that a guest can keep", name)
 		}

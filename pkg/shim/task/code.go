@@ -47,11 +47,13 @@ func (s *Service) beginCode(ctx context.Context, p *process, plan *oci.Plan) (la
 	if plan.Kind != oci.Wasm {
 		return nil, nil
 	}
+	if err := restrict(plan.Job, p.container.options); err != nil {
+		return nil, err
+	}
 	fd, err := unix.FcntlInt(plan.Module.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	restrict(plan.Job, p.container.options)
 	k := &code{
 		cache:    s.Cache(p.container.options),
 		module:   codecache.Module{File: os.NewFile(uintptr(fd), plan.Module.Name()), Name: plan.Job.Module},
