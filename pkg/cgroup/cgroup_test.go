@@ -19,8 +19,8 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// patience for what takes milliseconds.
-const patience = 10 * time.Second
+// patience for what takes milliseconds, and in an emulated machine of a busy host seconds.
+const patience = 50 * time.Second
 
 // group is a real cgroup of this host: one directory, or one per hierarchy.
 type group struct {

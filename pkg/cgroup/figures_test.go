@@ -301,7 +301,7 @@ func TestFiguresOfARealCgroupAreThoseOfTheLibrary(t *testing.T) {
 			unified = ""
 		}
 	}
-	cmd := g.run("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; cat /proc/self/maps > /dev/null; exec sleep 60")
+	cmd := g.run("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; cat /proc/self/maps > /dev/null; exec sleep 600")
 	for deadline := time.Now().Add(patience); readFile(t, fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid)) != "sleep\n"; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not come to rest")
