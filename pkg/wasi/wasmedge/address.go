@@ -116,7 +116,7 @@ func bigEndian(port uint16) uint16 {
 	return binary.NativeEndian.Uint16(b[:])
 }
 
-// kinds of addresses in the first version, which are lengths in bits by name only.
+// kinds of addresses, as the first version tells them.
 const (
 	kindInet4 = 4
 	kindInet6 = 6
