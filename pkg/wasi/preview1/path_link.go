@@ -37,6 +37,9 @@ func pathLink(s *System, m memory, a arguments) Errno {
 	}
 	target, e := to.walk(toPath)
 	if e != ESUCCESS {
+		if missing := source.stat(&s.stat, false); missing != ESUCCESS { // that comes first
+			return missing
+		}
 		return e
 	}
 	defer target.end()

@@ -202,11 +202,15 @@ func (w *walk) found(fd int) *directory {
 }
 
 // settle makes the last component one in which a lookup can end: "..", which a call
-// would follow out of the root, becomes "." of the directory above.
+// would follow out of the root, becomes "." of the directory above. That is a
+// directory, also without a slash behind it.
 func (w *walk) settle() {
 	if w.name == ".." {
 		w.up()
 		w.name = "."
+	}
+	if w.name == "." {
+		w.slash = false
 	}
 }
 
