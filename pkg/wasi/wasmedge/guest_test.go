@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,4 +91,15 @@ func TestGoModule(t *testing.T) {
 			t.Logf("after %v", time.Since(begin))
 		})
 	}
+}
+
+// TestProgramsInC run on the functions of one version each.
+func TestProgramsInC(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version int) {
+		module := build(t, "testdata", "clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-O1", "-Wall", fmt.Sprintf("-DVERSION=%d", version), "guest.c")
+		if out, status := run(t, module); out != "done\n" || status != 0 {
+			t.Errorf("%q, status %d", out, status)
+		}
+	})
 }
