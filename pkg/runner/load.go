@@ -203,7 +203,7 @@ func (l *loader) check(ctx context.Context) error {
 	if err := checkExport(l.outline, l.job.Export); err != nil {
 		return fmt.Errorf("module %q %w", l.job.Module, err)
 	}
-	l.guest.sockets = socketsOf(l.outline, l.job.Network)
+	l.guest.sockets = socketsOf(l.outline, l.job)
 	l.guest.initialize = l.job.Export != startExport && callable(l.outline, initializeExport)
 	return nil
 }

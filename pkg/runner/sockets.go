@@ -2,7 +2,7 @@ package runner
 
 import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 )
 
@@ -24,11 +24,15 @@ var socketImports = map[string]cell.Sockets{
 }
 
 // socketsOf is what a module can do with sockets: what it imports functions for, as
-// far as the policy goes.
-func socketsOf(m *wasmbin.Module, n network.Policy) cell.Sockets {
+// far as the policy of the network goes. Without listeners there are only sockets
+// that it makes.
+func socketsOf(m *wasmbin.Module, j *job.Job) cell.Sockets {
 	most := cell.NoSockets
 	for _, i := range m.Imports {
 		most = max(most, socketImports[i.Name])
 	}
-	return min(most, cell.Most(n))
+	if most = min(most, cell.Most(j.Network)); most < cell.OpenSockets && len(j.Listeners) == 0 {
+		return cell.NoSockets
+	}
+	return most
 }
