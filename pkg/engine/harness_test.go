@@ -13,9 +13,11 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
+	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
 
 func must(t testing.TB, err error) {
@@ -141,6 +143,13 @@ type observation struct {
 	err    string
 }
 
+func null(t testing.TB) int {
+	t.Helper()
+	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	must(t, err)
+	return fd
+}
+
 // quiet runs nothing but what a module's own start section asks for.
 var quiet = wazero.NewModuleConfig().WithName("").WithStartFunctions()
 
@@ -151,7 +160,10 @@ func (l *loaded) run(t testing.TB) (o observation) {
 	if l.module != nil && l.module.Image() != nil {
 		allocator.Use(l.module.Image())
 	}
-	ctx := experimental.WithMemoryAllocator(t.Context(), allocator)
+	system, err := preview1.New(preview1.Config{Stdio: [3]int{null(t), null(t), null(t)}})
+	must(t, err)
+	defer system.Close()
+	ctx := preview1.WithSystem(experimental.WithMemoryAllocator(t.Context(), allocator), system)
 	m, err := l.runtime.InstantiateModule(ctx, l.compiled, quiet)
 	if err != nil {
 		return observation{err: err.Error()}

@@ -29,10 +29,7 @@ func (r *Runtime) provide(ctx context.Context, m *wasmbin.Module) (err error) {
 	if r.host != nil {
 		return nil
 	}
-	imported := func(module, name string) bool {
-		return slices.ContainsFunc(m.Imports, func(i wasmbin.Import) bool { return i.Module == module && i.Name == name })
-	}
-	if r.host, err = wasi.Instantiate(ctx, r.Runtime, imported); err != nil {
+	if r.host, err = wasi.Instantiate(ctx, r.Runtime, m.Imports); err != nil {
 		return fmt.Errorf("prepare WASI: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +14,39 @@ func TestExitStatusIsTheLowByteOfTheGuests(t *testing.T) {
 	for code, status := range map[string]int{"0": 0, "3": 3, "259": 3, "-1": 255} {
 		body := `(func (export "_start") (call $exit (i32.const ` + code + `)))`
 		run(t, guest(t, "guest", body), options{}).expect(status, "")
+	}
+}
+
+func TestRaisedSignalEndsTheGuest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ signal, status int }{{0, 0}, {6, 134}, {9, 137}, {15, 143}, {16, 0}, {99, 28}} {
+		t.Run(strconv.Itoa(c.signal), func(t *testing.T) {
+			t.Parallel()
+			module := wat(t, "guest", `(module
+  (import "wasi_snapshot_preview1" "proc_raise" (func $raise (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (call $exit (call $raise (i32.const `+strconv.Itoa(c.signal)+`)))))`)
+			p := run(t, module, options{})
+			p.expect(c.status, "")
+			if p.stderr.String() != "" {
+				t.Errorf("stderr: %s", p.stderr.String())
+			}
+		})
+	}
+}
+
+func TestTrapIsSaidWhereStandardErrorWas(t *testing.T) {
+	t.Parallel()
+	p := run(t, wat(t, "guest", `(module
+  (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (if (call $close (i32.const 2)) (then (return)))
+    unreachable))`), options{})
+	p.expect(134, "")
+	if !strings.Contains(p.stderr.String(), "trapped") {
+		t.Errorf("stderr: %s", p.stderr.String())
 	}
 }
 
@@ -42,9 +76,8 @@ func TestClosedStdoutIsAnErrorAndNoSignal(t *testing.T) {
 	must(t, err)
 	must(t, r.Close())
 	defer w.Close()
-	// wazero's host has no EPIPE: it reports what it does not know as EIO.
-	const errnoIO = 29
-	run(t, guest(t, "guest", `(func (export "_start") (call $exit (call $print (i32.const 1024) (i32.const 6))))`), options{stdout: w}).expect(errnoIO, "")
+	const errnoPipe = 64
+	run(t, guest(t, "guest", `(func (export "_start") (call $exit (call $print (i32.const 1024) (i32.const 6))))`), options{stdout: w}).expect(errnoPipe, "")
 }
 
 func TestReactorIsInitializedBeforeItsFunction(t *testing.T) {

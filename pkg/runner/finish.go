@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
 
 // run lets the guest go and turns its end into the exit status of the process.
@@ -32,6 +33,10 @@ func (g *guest) finish(err error, stderr io.Writer) int {
 	if errors.As(err, &exit) {
 		// The kernel keeps eight bits of a status.
 		return int(exit.ExitCode() & 0xff)
+	}
+	var raised *preview1.Raised
+	if errors.As(err, &raised) {
+		return statusSignal + int(raised.Signal)
 	}
 	var fault runtime.Error
 	if errors.As(err, &fault) {

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
 
 // guest is a module that is ready to run.
@@ -17,8 +18,9 @@ type guest struct {
 	job      *job.Job
 	runtime  *engine.Runtime
 	compiled wazero.CompiledModule
-	config   wazero.ModuleConfig
-	memory   *linmem.Allocator
+	// system is what the module sees.
+	system *preview1.System
+	memory *linmem.Allocator
 	// initialize tells that the module is a reactor, whose _initialize has to
 	// run before any other export.
 	initialize bool
@@ -33,8 +35,9 @@ func (g *guest) call(ctx context.Context) error {
 	if err := escape(g.job); err != nil {
 		return err
 	}
-	ctx = experimental.WithMemoryAllocator(ctx, g.memory)
-	module, err := g.runtime.InstantiateModule(ctx, g.compiled, g.config)
+	ctx = preview1.WithSystem(experimental.WithMemoryAllocator(ctx, g.memory), g.system)
+	// Its functions are called below.
+	module, err := g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return err
 	}

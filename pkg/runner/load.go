@@ -47,7 +47,7 @@ func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (
 		l.runtime = done(engine.NewLoader(ctx))
 	}
 	var err error
-	if l.guest.config, err = wasi.Config(j.Args, j.Env, j.Preopens); err != nil {
+	if l.guest.system, err = wasi.New(j); err != nil {
 		return nil, job.Report{}, err
 	}
 	report, err := l.load(ctx)

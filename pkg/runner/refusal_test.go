@@ -24,7 +24,7 @@ func TestModuleThatCannotRunIsRefusedInOneSentence(t *testing.T) {
 			`imports "env"."memory" (memory), which WASI preview 1 does not provide; it expects its host to own its memory`},
 		"WrongSignature": {`(import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32)))` + start,
 			`imports "wasi_snapshot_preview1"."fd_close" as a function (i64) -> (i32), but in WASI preview 1 it is (i32) -> (i32)`},
-		"OldWASI": {`(import "wasi_unstable" "fd_close" (func (param i32) (result i32)))` + start,
+		"OldWASI": {`(import "wasi_unstable" "sock_accept" (func (param i32 i32 i32) (result i32)))` + start,
 			`it was built for an older WASI`},
 		"ComponentPart": {`(import "wasi:cli/environment@0.2.0" "get-environment" (func (param i32)))` + start,
 			`it is a part of a WASI 0.2 component; build the module for wasip1`},

@@ -28,6 +28,8 @@ const (
 	statusCannotRun = 126
 	// statusTrap is that of a native program which aborts: 128 + SIGABRT.
 	statusTrap = 134
+	// statusSignal plus its number is that of a program which a signal ends.
+	statusSignal = 128
 	// statusOutOfMemory is that of a program which the kernel kills: 128 + SIGKILL.
 	statusOutOfMemory = 137
 )

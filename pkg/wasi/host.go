@@ -1,52 +1,74 @@
+// Package wasi gives guests what they import: WASI preview 1, as documented at
+// https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md, its predecessor,
+// and WasmEdge's sockets.
 package wasi
 
 import (
 	"context"
 	"fmt"
-	"reflect"
-	"slices"
-	"unsafe"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	preview1 "github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/wasmedge"
 )
 
-// Preview1 is the import module of WASI preview 1.
-const Preview1 = preview1.ModuleName
-
-// Host is what the modules of this package offer to guests.
+// Host is what a guest can import.
 type Host struct {
 	functions map[string]map[string]api.FunctionDefinition
 }
 
 // Instantiate adds the host's modules to a runtime, with those functions that are
-// wanted and no others: wazero generates code for each, which takes longer than
+// imported and no others: wazero generates code for each, which takes longer than
 // loading a small program.
-func Instantiate(ctx context.Context, r wazero.Runtime, wanted func(module, name string) bool) (*Host, error) {
+func Instantiate(ctx context.Context, r wazero.Runtime, imports []wasmbin.Import) (*Host, error) {
 	h := &Host{functions: make(map[string]map[string]api.FunctionDefinition)}
-	builder := r.NewHostModuleBuilder(Preview1)
-	preview1.NewFunctionExporter().ExportFunctions(builder)
-	keepOnly(builder, func(name string) bool { return wanted(Preview1, name) })
-	if err := h.add(ctx, r, Preview1, builder); err != nil {
-		return nil, err
+	for name, export := range modules {
+		imported := make(map[string][]api.ValueType)
+		for _, i := range imports {
+			if i.Module == name {
+				imported[i.Name] = i.Type.Params
+			}
+		}
+		if len(imported) == 0 {
+			continue
+		}
+		builder := r.NewHostModuleBuilder(name)
+		export(builder, imported)
+		if err := h.add(ctx, r, name, builder); err != nil {
+			return nil, err
+		}
 	}
 	return h, nil
 }
 
-// keepOnly takes the other functions out of a builder, for which wazero has no way.
-// A builder that looks different inside keeps them all.
-func keepOnly(builder wazero.HostModuleBuilder, wanted func(name string) bool) {
-	v := reflect.ValueOf(builder)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return
+// modules add to a host module what is imported of it: functions by their names, with
+// their parameters.
+var modules = map[string]func(b wazero.HostModuleBuilder, imported map[string][]api.ValueType){
+	preview1.ModuleName:   exportPreview1,
+	preview1.UnstableName: exportUnstable,
+}
+
+// exportPreview1 adds WASI's functions, and those that WasmEdge has besides: they have
+// names, or parameters, of their own.
+func exportPreview1(b wazero.HostModuleBuilder, imported map[string][]api.ValueType) {
+	extended := make(map[string]bool)
+	for name, params := range imported {
+		extended[name] = wasmedge.Export(b, name, params)
 	}
-	field := v.Elem().FieldByName("exportNames")
-	if !field.IsValid() || field.Type() != reflect.TypeFor[[]string]() {
-		return
-	}
-	names := (*[]string)(unsafe.Pointer(field.UnsafeAddr()))
-	*names = slices.DeleteFunc(*names, func(name string) bool { return !wanted(name) })
+	preview1.Export(b, func(name string) bool {
+		_, wanted := imported[name]
+		return wanted && !extended[name]
+	})
+}
+
+func exportUnstable(b wazero.HostModuleBuilder, imported map[string][]api.ValueType) {
+	preview1.ExportUnstable(b, func(name string) bool {
+		_, wanted := imported[name]
+		return wanted
+	})
 }
 
 func (h *Host) add(ctx context.Context, r wazero.Runtime, name string, builder wazero.HostModuleBuilder) error {

@@ -53,7 +53,6 @@ func descriptors(p *seccomp.Policy) {
 	p.Allow(unix.SYS_PWRITE64)
 	p.Allow(unix.SYS_PREADV)
 	p.Allow(unix.SYS_PWRITEV)
-	p.Allow(unix.SYS_PWRITEV2)
 	p.Allow(unix.SYS_LSEEK)
 	p.Allow(unix.SYS_FSTAT)
 	p.Allow(unix.SYS_GETDENTS64)
@@ -68,6 +67,7 @@ func descriptors(p *seccomp.Policy) {
 	p.Allow(unix.SYS_FSTATFS) // pkg/wasi asks whether a file is in a procfs
 	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_GETFL))
 	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_SETFL), seccomp.Bits(2, unix.O_ASYNC, 0))
+	p.Allow(unix.SYS_FCNTL, seccomp.Equal32(1, unix.F_DUPFD_CLOEXEC)) // for /dev/stdout and the like
 }
 
 // names are paths from any directory that is open: pkg/wasi has one for each

@@ -50,7 +50,7 @@ func (f function) export(b wazero.HostModuleBuilder) {
 	}
 	call := f.call
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, stack []uint64) {
-		e := call(systemOf(ctx), memory{mod.Memory()}, stack)
+		e := call(systemOf(ctx), memory{Memory: mod.Memory()}, stack)
 		if len(stack) > 0 {
 			stack[0] = uint64(e)
 		}

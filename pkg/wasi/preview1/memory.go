@@ -10,7 +10,11 @@ import (
 // memory is a guest's, as a function sees it: what it reads and writes is checked
 // against its size, and never beyond. A slice of it is valid until the function
 // returns.
-type memory struct{ api.Memory }
+type memory struct {
+	api.Memory
+	// unstable lets attributes of files have the older layout.
+	unstable bool
+}
 
 // bytes is a part of the memory; ok is false if it is not all there. No bytes are
 // there wherever they are said to be.

@@ -32,7 +32,7 @@ func pathOpen(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	if (o.base|o.inherit)&^d.inherit != 0 {
+	if (o.base|o.inherit)&^d.inherit != 0 || o.oflags&oTrunc != 0 && !d.mayTruncate() {
 		return ENOTCAPABLE
 	}
 	w, e := d.walk(path)
@@ -81,10 +81,15 @@ func (o opening) needs() Rights {
 	if o.oflags&oCreat != 0 {
 		rights |= PathCreateFile
 	}
-	if o.oflags&oTrunc != 0 {
-		rights |= PathFilestatSetSize
-	}
 	return rights
+}
+
+// mayTruncate tells whether files in a directory can be opened with TRUNC. The right
+// that the specification has for it is not the only one: Go leaves it out when it
+// opens a directory, and truncates by os.Root all the same, as any runtime allows
+// that it was tested with.
+func (d *descriptor) mayTruncate() bool {
+	return d.base&PathFilestatSetSize != 0 || d.inherit&(FDWrite|FDFilestatSetSize) == FDWrite|FDFilestatSetSize
 }
 
 // writes tells whether the file is to be opened for writing. The right to set its size

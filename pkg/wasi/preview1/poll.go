@@ -23,11 +23,17 @@ const maxSubscriptions = 1 << 16
 // Everything that has happened is told, in the order of the subscriptions, and
 // nothing else.
 func pollOneoff(s *System, m memory, a arguments) Errno {
+	return s.poll(m, a, subscriptionSize, func(in []byte) []byte { return in })
+}
+
+// poll is poll_oneoff with subscriptions of another size, from which translate makes
+// those of preview 1.
+func (s *System) poll(m memory, a arguments, size uint32, translate func([]byte) []byte) Errno {
 	count := a.u32(2)
 	if count == 0 || count > maxSubscriptions {
 		return EINVAL
 	}
-	in, ok := m.table(a.u32(0), count, subscriptionSize)
+	in, ok := m.table(a.u32(0), count, size)
 	if !ok {
 		return EFAULT
 	}
@@ -38,7 +44,7 @@ func pollOneoff(s *System, m memory, a arguments) Errno {
 	if _, ok := m.bytes(a.u32(3), 4); !ok {
 		return EFAULT
 	}
-	events, e := s.poller.poll(&s.files, &s.clock, in, out)
+	events, e := s.poller.poll(&s.files, &s.clock, translate(in), out)
 	if e != ESUCCESS {
 		return e
 	}

@@ -297,7 +297,7 @@ func TestPollingAllocatesNothing(t *testing.T) {
 	in = append(in, subscribeClock(9, clockMonotonic, time.Hour, 0)...)
 	in = append(in, subscribe(10, eventWrite, 1)...)
 	args := []uint64{r.put(in), r.room(10 * eventSize), 10, r.room(4)}
-	m := memory{r.module.Memory()}
+	m := memory{Memory: r.module.Memory()}
 	if n := testing.AllocsPerRun(100, func() { pollOneoff(r.system, m, args) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

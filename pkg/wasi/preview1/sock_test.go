@@ -395,7 +395,7 @@ func TestShutdownRefuses(t *testing.T) {
 func TestReceivingAndSendingAllocateNothing(t *testing.T) {
 	r := newSocketRig(t, unix.SOCK_NONBLOCK)
 	vectors, _ := r.vectors(100)
-	m := memory{r.module.Memory()}
+	m := memory{Memory: r.module.Memory()}
 	send := []uint64{stream, vectors, 1, 0, r.room(4)}
 	receive := []uint64{stream, vectors, 1, 0, r.room(4), r.room(2)}
 	data, buffer := []byte("hello"), make([]byte, 1000)

@@ -28,23 +28,34 @@ func fdFilestatGet(s *System, m memory, a arguments) Errno {
 	return m.filestat(a.u32(1), st, d.kind)
 }
 
-// filestat writes attributes as the specification has them: 64 bytes. Device and
-// inode are the kernel's. What is before 1970 is 1970.
+// filestatSize is that of attributes.
+const filestatSize = 64
+
+// filestat writes attributes as the specification has them. Device and inode are the
+// kernel's. What is before 1970 is 1970.
 func (m memory) filestat(at uint32, st *unix.Stat_t, kind Filetype) Errno {
-	to, ok := m.Read(at, 64)
+	if m.unstable {
+		return m.unstableFilestat(at, st, kind)
+	}
+	to, ok := m.Read(at, filestatSize)
 	if !ok {
 		return EFAULT
 	}
-	nano := func(t unix.Timespec) uint64 { return uint64(max(t.Sec, 0))*1e9 + uint64(t.Nsec) }
-	binary.LittleEndian.PutUint64(to, uint64(st.Dev))
+	binary.LittleEndian.PutUint64(to, st.Dev)
 	binary.LittleEndian.PutUint64(to[8:], st.Ino)
 	binary.LittleEndian.PutUint64(to[16:], uint64(kind))
 	binary.LittleEndian.PutUint64(to[24:], uint64(st.Nlink))
 	binary.LittleEndian.PutUint64(to[32:], uint64(st.Size))
-	binary.LittleEndian.PutUint64(to[40:], nano(st.Atim))
-	binary.LittleEndian.PutUint64(to[48:], nano(st.Mtim))
-	binary.LittleEndian.PutUint64(to[56:], nano(st.Ctim))
+	putTimes(to[40:], st)
 	return ESUCCESS
+}
+
+// putTimes writes those of access, modification and change.
+func putTimes(to []byte, st *unix.Stat_t) {
+	nano := func(t unix.Timespec) uint64 { return uint64(max(t.Nano(), 0)) }
+	binary.LittleEndian.PutUint64(to, nano(st.Atim))
+	binary.LittleEndian.PutUint64(to[8:], nano(st.Mtim))
+	binary.LittleEndian.PutUint64(to[16:], nano(st.Ctim))
 }
 
 // fdFilestatSetSize makes a file shorter, or longer with zeros: (fd, size). EBADF,

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +34,14 @@ static void data(void) {
   CHECK(pread(fd, buf, 5, 0) == 5 && !strcmp(buf, "Jello"));
   CHECK(lseek(fd, 1, SEEK_SET) == 1);
   CHECK(read(fd, buf, 4) == 4 && buf[0] == 'e');
+  char a[2], b[2];
+  struct iovec parts[2] = {{a, 2}, {b, 2}};
+  CHECK(preadv(fd, parts, 2, 1) == 4 && a[0] == 'e' && b[1] == 'o');
+  CHECK(pwritev(fd, parts, 2, 1) == 4);
+  CHECK(lseek(fd, 1, SEEK_SET) == 1 && readv(fd, parts, 2) == 4 && b[1] == 'o');
+  CHECK(writev(fd, parts, 2) == 4);
+  CHECK(posix_fadvise(fd, 0, 9, POSIX_FADV_WILLNEED) == 0);
+  CHECK(fcntl(fd, F_SETFL, O_SYNC) == 0 && pwrite(fd, "J", 1, 0) == 1 && fcntl(fd, F_SETFL, 0) == 0);
   CHECK(fsync(fd) == 0);
   CHECK(fdatasync(fd) == 0);
   CHECK(ftruncate(fd, 2) == 0);
@@ -96,7 +106,13 @@ static void waiting(void) {
   CHECK(getentropy(&byte, 1) == 0);
   puts("waiting");
   fflush(stdout);
-  CHECK(poll(&fd, 1, 60000) == 1 && read(0, &byte, 1) == 1);
+  CHECK(poll(&fd, 1, 60000) == 1);
+  int ready = 0;
+  CHECK(ioctl(0, FIONREAD, &ready) == 0 && ready == 2);
+  CHECK(read(0, &byte, 1) == 1);
+  struct timespec resolution;
+  CHECK(clock_getres(CLOCK_REALTIME, &resolution) == 0);
+  CHECK((fd.fd = open("/proc/self/fd/1", O_WRONLY)) >= 0 && close(fd.fd) == 0);
 }
 
 static void memory(void) {

@@ -31,6 +31,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
 
 const failed = 125
@@ -64,7 +65,7 @@ func run(module, dir, rule string, args []string) (int, error) {
 	if err != nil {
 		return failed, err
 	}
-	config, err := wasi.Config(append([]string{module}, args...), nil, []job.Preopen{{Guest: "/dir", Host: dir}})
+	system, err := wasi.New(&job.Job{Args: append([]string{module}, args...), Preopens: []job.Preopen{{Guest: "/dir", Host: dir}, {Guest: "/proc", Host: "/proc"}}})
 	if err != nil {
 		return failed, err
 	}
@@ -80,7 +81,8 @@ func run(module, dir, rule string, args []string) (int, error) {
 		work()
 	}
 	memory := linmem.Limited(512 << 20)
-	instance, err := runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, memory), compiled, config)
+	ctx = preview1.WithSystem(experimental.WithMemoryAllocator(ctx, memory), system)
+	instance, err := runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return failed, err
 	}
