@@ -43,6 +43,9 @@ func (d *descriptor) create(path string, call func(dir int, name string) error) 
 // refuseEntry is the error for a new entry on a read-only file system: that it is
 // there already comes first.
 func (w *walk) refuseEntry() Errno {
+	if e := w.refuse(); e != EROFS {
+		return e
+	}
 	var st unix.Stat_t
 	name := strings.TrimRight(w.name, "/")
 	if name == "." || name == ".." {
@@ -56,6 +59,21 @@ func (w *walk) refuseEntry() Errno {
 	default:
 		return errnoOf(err)
 	}
+}
+
+// refuse is the error for a change on a read-only file system: that there is no such
+// directory comes first, which only the kernel knows if it is to resolve the path.
+func (w *walk) refuse() Errno {
+	name := strings.TrimRight(w.name, "/")
+	end := strings.LastIndexByte(name, '/')
+	if !w.kernel || end < 0 {
+		return EROFS
+	}
+	var st unix.Stat_t
+	if err := fstatat(w.at.fd, name[:end]+"/.", &st, 0); err != nil {
+		return errnoOf(err)
+	}
+	return EROFS
 }
 
 // pathRemoveDirectory removes an empty directory: (fd, path, path_len). EBADF,
@@ -85,7 +103,7 @@ func (d *descriptor) remove(path string, flags int) Errno {
 	}
 	defer w.end()
 	if d.readOnly {
-		return EROFS
+		return w.refuse()
 	}
 	return errnoOf(retry(func() error { return unix.Unlinkat(w.at.fd, w.entry(), flags) }))
 }
@@ -117,7 +135,10 @@ func pathRename(s *System, m memory, a arguments) Errno {
 		return e
 	}
 	if from.readOnly {
-		return EROFS
+		if e := source.refuse(); e != EROFS {
+			return e
+		}
+		return target.refuse()
 	}
 	return errnoOf(retry(func() error { return unix.Renameat(source.at.fd, source.entry(), target.at.fd, target.entry()) }))
 }
