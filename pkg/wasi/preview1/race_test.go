@@ -48,12 +48,14 @@ func race(t *testing.T, others func() error, try func()) {
 		}
 	}()
 	<-started
+	defer func() {
+		close(stop)
+		if rounds := <-done; rounds < n/100 && !t.Failed() {
+			t.Errorf("others did something %d times only, while the guest tried %d times", rounds, n)
+		}
+	}()
 	for range n {
 		try()
-	}
-	close(stop)
-	if rounds := <-done; rounds < n/100 {
-		t.Errorf("others did something %d times only, while the guest tried %d times", rounds, n)
 	}
 }
 
