@@ -83,5 +83,6 @@ func (o *orders) waitGo() error {
 		}
 		err = fmt.Errorf("the shim sent %q to a runner that is ready", order)
 	}
+	o.free = err == nil
 	return err
 }

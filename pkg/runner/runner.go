@@ -105,6 +105,9 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := guest.prepareListeners(control); err != nil {
+		return nil, err
+	}
 	if j.Room != nil { // the shim is the parent, and nothing is left to do after Go
 		if err := control.lock(guest.sockets); err != nil {
 			return nil, err

@@ -25,9 +25,12 @@ var socketImports = map[string]cell.Sockets{
 
 // socketsOf is what a module can do with sockets: what it imports functions for, as
 // far as the policy of the network goes. Without listeners there are only sockets
-// that it makes.
+// that it makes; with some it can at least read and write them.
 func socketsOf(m *wasmbin.Module, j *job.Job) cell.Sockets {
 	most := cell.NoSockets
+	if len(j.Listeners) > 0 {
+		most = cell.ServeSockets
+	}
 	for _, i := range m.Imports {
 		most = max(most, socketImports[i.Name])
 	}
