@@ -730,3 +730,16 @@ func TestNewFilesAreForAllButTheUmask(t *testing.T) {
 		}
 	}
 }
+
+func TestDirectoryThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	populate(t, dir, "file")
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	r := newRig(t, Config{Preopens: []Preopen{{FD: fd, Name: "/"}}})
+	if got := r.readFile(r.open(asked{path: "file", base: FDRead})); got != "file" {
+		t.Errorf("%q", got)
+	}
+	r.expect(EACCES, "fd_readdir", preopen, r.room(100), 100, 0, r.room(4))
+}

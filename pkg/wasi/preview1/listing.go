@@ -20,7 +20,8 @@ const direntSize = 24
 // however large the directory is and whatever others do to it. The last entry is cut
 // where the buffer ends; a buffer that is not full is the last. "." and ".." are
 // among the entries. EBADF, EFAULT, EINVAL for a cookie that the file system does not
-// know, ENOTCAPABLE, ENOTDIR, and ENOENT for a directory that has been removed.
+// know, ENOTCAPABLE, ENOTDIR, ENOENT for a directory that has been removed, and EACCES
+// for one that could be found open, but not read.
 func fdReaddir(s *System, m memory, a arguments) Errno {
 	d, e := s.files.get(a.u32(0), FDReaddir)
 	if e != ESUCCESS {
@@ -170,7 +171,11 @@ func (l *listing) find(cookie int64) bool {
 // rewind makes the kernel go on at a cookie.
 func (l *listing) rewind(d *descriptor, cookie int64) Errno {
 	l.of = nil
-	if _, err := unix.Seek(d.fd, cookie, unix.SEEK_SET); err != nil {
+	switch _, err := unix.Seek(d.fd, cookie, unix.SEEK_SET); err {
+	case nil:
+	case unix.EBADF: // found open, but not to be read
+		return EACCES
+	default:
 		return errnoOf(err)
 	}
 	l.of, l.filled, l.offset, l.cookie, l.ended = d, 0, 0, cookie, false

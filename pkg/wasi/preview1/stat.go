@@ -52,7 +52,8 @@ func (m memory) filestat(at uint32, st *unix.Stat_t, kind Filetype) Errno {
 
 // putTimes writes those of access, modification and change.
 func putTimes(to []byte, st *unix.Stat_t) {
-	nano := func(t unix.Timespec) uint64 { return uint64(max(t.Nano(), 0)) }
+	// Timespec.Nano has no room for what is after 2262.
+	nano := func(t unix.Timespec) uint64 { return uint64(max(t.Sec, 0))*1e9 + uint64(t.Nsec) }
 	binary.LittleEndian.PutUint64(to, nano(st.Atim))
 	binary.LittleEndian.PutUint64(to[8:], nano(st.Mtim))
 	binary.LittleEndian.PutUint64(to[16:], nano(st.Ctim))
