@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below but test-cgroup2, of which it runs the smoke test
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-direct test-cache test-artifact test-docker test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-direct test-cache test-artifact test-docker test-servers test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -57,6 +57,9 @@ test-artifact: build ## images that are a module and no root file system, from a
 
 test-docker: build ## dockerd with its own network
 	$(call suite,docker,cd test/integration && $(GO) test -count=1 -timeout 30m ./docker)
+
+test-servers: build ## servers that were compiled to Wasm, behind docker run -p
+	$(call suite,servers,cd test/integration && $(GO) test -count=1 -timeout 15m ./wasi)
 
 test-escape: ## native code in the guest's place tries to get out of its container, by each launcher
 	$(call suite,escape,cd test/integration && $(GO) test -count=1 -v -timeout 15m ./escape)

@@ -19,8 +19,10 @@ func TestOnlyWhatIsImportedIsAllowed(t *testing.T) {
 		listeners []listen.Socket
 		want      cell.Sockets
 	}{
-		{nil, network.Full, some, cell.NoSockets},
-		{[]string{"fd_write"}, network.Full, some, cell.NoSockets},
+		{nil, network.Full, none, cell.NoSockets},
+		{[]string{"fd_write"}, network.Full, none, cell.NoSockets},
+		{[]string{"fd_write"}, network.Full, some, cell.ServeSockets},
+		{[]string{"fd_write"}, network.None, some, cell.NoSockets},
 		{[]string{"fd_write", "sock_accept"}, network.Full, none, cell.NoSockets},
 		{[]string{"sock_accept"}, network.Full, some, cell.ServeSockets},
 		{[]string{"sock_accept"}, network.None, some, cell.NoSockets},

@@ -55,9 +55,9 @@ func echo(conn net.Conn, end chan<- struct{}) {
 		if err != nil {
 			return
 		}
+		fmt.Fprint(conn, line)
 		if line == "end\n" {
 			end <- struct{}{}
 		}
-		fmt.Fprint(conn, line)
 	}
 }
