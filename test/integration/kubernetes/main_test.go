@@ -18,6 +18,7 @@ var guests testenv.Guests
 // Images of the pods. Both have a world-writable /tmp.
 const (
 	wasmImage  = "test.local/multi-wasm:1" // the guest "multi", its entrypoint
+	webImage   = "test.local/webserver:1"  // the guest "webserver"
 	toolsImage = "test.local/tools:1"      // native: /toolbox, /multi, /winsize and tar
 )
 
@@ -43,6 +44,11 @@ func startCluster(t *testing.T) *testenv.Cluster {
 		},
 		guests.Multi(t, testenv.Wasm),
 		testenv.Image{
+			Name:   webImage,
+			Files:  map[string]testenv.File{"/webserver.wasm": {Data: guests.Build(t, "webserver", testenv.Wasm)}},
+			Config: v1.ImageConfig{Entrypoint: []string{"/webserver.wasm"}},
+		},
+		testenv.Image{
 			Name: toolsImage,
 			Files: map[string]testenv.File{
 				"/toolbox": {Data: guests.Build(t, "toolbox", testenv.Native)},
@@ -63,7 +69,7 @@ func (k cluster) spec(yaml string) string {
 
 func fill(yaml string) string {
 	return strings.NewReplacer(
-		"WASM", `"`+wasmImage+`"`, "TOOLS", `"`+toolsImage+`"`).Replace(yaml)
+		"WASM", `"`+wasmImage+`"`, "SERVER", `"`+webImage+`"`, "TOOLS", `"`+toolsImage+`"`).Replace(yaml)
 }
 
 // pod starts a pod of a test.
@@ -113,6 +119,8 @@ func pods(t *testing.T, k cluster) {
 		{"failed job", failedJob},
 		{"cronjob", cronJob},
 		{"service", service},
+		{"service of a guest", wasmService},
+		{"port that is in use", usedPort},
 		{"artifact", artifact},
 		{"limits", limits},
 		{"OOMKilled", oomKilled},
