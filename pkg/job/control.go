@@ -143,7 +143,8 @@ func (c *Control) ReadReport() (Report, error) {
 	if err := r.check(); err != nil {
 		return Report{}, err
 	}
-	r.Message = printable.Text(r.Message)
+	// What is no UTF-8 takes more bytes than it was sent in.
+	r.Message = printable.Cut(printable.Text(r.Message), maxReport)
 	return r, nil
 }
 

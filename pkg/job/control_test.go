@@ -120,6 +120,7 @@ func FuzzReadReport(f *testing.F) {
 		"", "\n", "{}\n", `{"kind":"ready"}` + "\n", `{"kind":"failed","message":"\u001b[31m\u0085\u202e"}` + "\n" + `{"kind":"out-of-memory"}` + "\n",
 		`{"kind":"root"}` + "\n", `{"kind":"failed","message":"` + strings.Repeat("a", maxReport) + `"}` + "\n", strings.Repeat("[", 1000) + "\n",
 		`{"kind":"stale","message":"a"}` + "\n" + `{"kind":"ready","code":"shared","load":12.5}` + "\n", `{"kind":"ready","load":-0}` + "\n",
+		`{"kind":"failed","message":"` + strings.Repeat("\xf5", maxReport-40) + `"}` + "\n",
 	} {
 		f.Add([]byte(s))
 	}
