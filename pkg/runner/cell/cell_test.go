@@ -24,6 +24,9 @@ import (
 // module the guest everything.c.
 var inmate, module string
 
+// networker is the guest sockets.c.
+var networker string
+
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
 }
@@ -35,10 +38,11 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	inmate, module = filepath.Join(dir, "inmate"), filepath.Join(dir, "everything.wasm")
+	inmate, module, networker = filepath.Join(dir, "inmate"), filepath.Join(dir, "everything.wasm"), filepath.Join(dir, "sockets.wasm")
 	for _, args := range [][]string{
 		{"go", "build", "-trimpath", "-o", inmate, "./testdata/inmate"},
 		{"clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-O1", "-Wall", "-o", module, "testdata/everything.c"},
+		{"clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-O1", "-Wall", "-o", networker, "testdata/sockets.c"},
 	} {
 		build := exec.Command(args[0], args[1:]...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -56,6 +60,9 @@ type outcome struct {
 	stdout, stderr string
 }
 
+// variable tells the inmate what its cell allows with sockets.
+func variable(s cell.Sockets) string { return fmt.Sprintf("SOCKETS=%d", s) }
+
 // allRules is the argument for a filter with all its rules.
 const allRules = -1
 
@@ -63,9 +70,15 @@ const allRules = -1
 // stdin.
 func run(t *testing.T, limit time.Duration, rule int, args ...string) outcome {
 	t.Helper()
+	return runModule(t, limit, cell.NoSockets, module, rule, args...)
+}
+
+func runModule(t *testing.T, limit time.Duration, s cell.Sockets, module string, rule int, args ...string) outcome {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, inmate, append([]string{module, t.TempDir(), fmt.Sprint(rule)}, args...)...)
+	cmd.Env = append(os.Environ(), variable(s))
 	var stdout, stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdin, err := cmd.StdinPipe()
@@ -162,9 +175,11 @@ func TestGuestHasATerminalInTheCell(t *testing.T) {
 }
 
 // alone runs one of the inmate's own programs.
-func alone(t *testing.T, what string, args ...string) {
+func alone(t *testing.T, what string, s cell.Sockets) {
 	t.Helper()
-	if out, err := exec.Command(inmate, append([]string{what, t.TempDir()}, args...)...).CombinedOutput(); err != nil {
+	cmd := exec.Command(inmate, what, t.TempDir())
+	cmd.Env = append(os.Environ(), variable(s))
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -174,14 +189,14 @@ func TestNothingElseIsAllowed(t *testing.T) {
 	for s := cell.NoSockets; s <= cell.OpenSockets; s++ {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			t.Parallel()
-			alone(t, "calls", fmt.Sprint(s))
+			alone(t, "calls", s)
 		})
 	}
 }
 
 func TestLandlockDeniesWhatNoGuestDoes(t *testing.T) {
 	t.Parallel()
-	alone(t, "walls")
+	alone(t, "walls", cell.NoSockets)
 }
 
 // spare are calls without which the test's guest gets through, and why they are
@@ -223,6 +238,32 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 			needed := got.status != 0 || got.stdout != "waiting\ndone\n"
 			if needed == (reason != "") {
 				t.Errorf("needed: %v (%s); %+v", needed, reason, got)
+			}
+		})
+	}
+}
+
+func TestGuestCanDoEverythingWithSocketsInTheCell(t *testing.T) {
+	t.Parallel()
+	if got := runModule(t, enough, cell.OpenSockets, networker, allRules, "sockets"); got.status != 0 || got.stdout != "done\n" {
+		t.Errorf("%+v", got)
+	}
+	for s := cell.NoSockets; s < cell.OpenSockets; s++ {
+		if got := runModule(t, enough, s, networker, allRules, "sockets"); got.status == 0 {
+			t.Errorf("with %d: %+v", s, got)
+		}
+	}
+}
+
+// TestEveryRuleForSocketsIsNeeded is TestEveryRuleIsNeeded for those.
+func TestEveryRuleForSocketsIsNeeded(t *testing.T) {
+	t.Parallel()
+	rules := cell.Policy(1, cell.OpenSockets).Rules
+	for i := len(cell.Policy(1, cell.NoSockets).Rules); i < len(rules); i++ {
+		t.Run(fmt.Sprintf("%d-call-%d", i, rules[i].Call), func(t *testing.T) {
+			t.Parallel()
+			if got := runModule(t, enough, cell.OpenSockets, networker, i, "sockets"); got.status == 0 {
+				t.Errorf("%+v", got)
 			}
 		})
 	}

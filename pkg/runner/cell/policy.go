@@ -42,9 +42,7 @@ func Policy(pid int, s Sockets) *seccomp.Policy {
 
 // descriptors are what can be done with files that are open: data, attributes and
 // waiting. WASI has no ioctls; one tells poll_oneoff how much is there. There is no
-// epoll_ctl, whose EPERM
-// makes Go treat a FIFO or terminal that a guest opens like any other file, which
-// is what wazero wants anyway.
+// epoll_ctl: what waits for descriptors does so by ppoll.
 func descriptors(p *seccomp.Policy) {
 	p.Allow(unix.SYS_CLOSE)
 	p.Allow(unix.SYS_READV)

@@ -48,6 +48,9 @@ func sockets(p *seccomp.Policy, s Sockets) {
 	if s >= ServeSockets {
 		serve(p)
 	}
+	if s == ServeSockets {
+		p.Allow(unix.SYS_SENDTO, seccomp.Only(3, sendFlags), seccomp.Equal(4, 0)) // no address
+	}
 	if s >= AskSockets {
 		ask(p)
 	}
@@ -56,12 +59,11 @@ func sockets(p *seccomp.Policy, s Sockets) {
 	}
 }
 
-// serve names no address: what is sent goes to the other end of a connection. With
-// recvmsg and sendmsg descriptors could be passed on, which no guest does.
+// serve is for connections. With recvmsg and sendmsg descriptors could be passed on,
+// which no guest does.
 func serve(p *seccomp.Policy) {
 	p.Allow(unix.SYS_ACCEPT4, seccomp.Only(3, newSocketFlags))
 	p.Allow(unix.SYS_RECVFROM, seccomp.Only(3, receiveFlags))
-	p.Allow(unix.SYS_SENDTO, seccomp.Only(3, sendFlags), seccomp.Equal(4, 0))
 	p.Allow(unix.SYS_SHUTDOWN)
 	p.Allow(unix.SYS_GETSOCKOPT, seccomp.Equal32(1, unix.SOL_SOCKET))
 }

@@ -1,12 +1,14 @@
 // A process that goes into the cell and then runs a guest, for the cell's tests:
 //
 //	inmate MODULE DIRECTORY RULE [ARGUMENT...]
-//	inmate calls DIRECTORY LEVEL try what the cell forbids for cell.Sockets of that number
+//	inmate calls DIRECTORY       try what the cell forbids
 //	inmate walls DIRECTORY       try what Landlock alone forbids
 //
 // DIRECTORY is the guest's /dir. RULE is the number of a rule of the filter that
 // is left out, or -1. The guest's exit status is the process's; 125 if it did not
 // come to that.
+//
+// The environment variable SOCKETS is the number of the cell.Sockets.
 package main
 
 import (
@@ -41,10 +43,7 @@ func main() {
 	var err error
 	switch os.Args[1] {
 	case "calls":
-		var level int
-		if level, err = strconv.Atoi(os.Args[3]); err == nil {
-			err = calls(os.Args[2], cell.Sockets(level))
-		}
+		err = calls(os.Args[2], sockets())
 	case "walls":
 		err = walls(os.Args[2])
 	default:
@@ -128,13 +127,19 @@ func lock(rule string) error {
 		return err
 	}
 	if omit < 0 {
-		return cell.Lock(cell.NoSockets)
+		return cell.Lock(sockets())
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	time.Sleep(1)
-	p := cell.Policy(os.Getpid(), cell.NoSockets)
+	p := cell.Policy(os.Getpid(), sockets())
 	p.Rules = append(p.Rules[:omit:omit], p.Rules[omit+1:]...)
 	return p.Load()
+}
+
+// sockets is what the environment says.
+func sockets() cell.Sockets {
+	n, _ := strconv.Atoi(os.Getenv("SOCKETS"))
+	return cell.Sockets(n)
 }
 
 var sink []byte
