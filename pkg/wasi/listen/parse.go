@@ -86,7 +86,7 @@ func checkName(name string) error {
 	}
 	for _, c := range name {
 		if c <= ' ' || c > '~' || strings.ContainsRune(`:;"\`, c) {
-			return fmt.Errorf("the name %q has the character %q in it; use letters, digits, and -_.", name, c)
+			return fmt.Errorf("the name %q has the character %q in it; use letters, digits, dots, - and _", name, c)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package wasi
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -103,7 +104,9 @@ func unixSocket(t *testing.T, d *testenv.Docker) {
 	c := d.RunDetached(t, "--volume", dir+":/run/app", "--env", "WAZERO_LISTEN=unix:///run/app/s", "webserver")
 	c.WaitLog(t, "serving")
 	over := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", filepath.Join(dir, "s")) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "s"))
+		},
 	}}
 	get(t, over, "http://app/unix", "hello from /unix\n")
 	// Killed, it leaves the socket's file, and starts all the same.
