@@ -86,3 +86,18 @@ func (o *orders) waitGo() error {
 	o.free = err == nil
 	return err
 }
+
+// waitGoAnyway is for a runner that has failed: whatever comes before Go is of no use
+// to it any more.
+func (o *orders) waitGoAnyway() {
+	for !o.free {
+		order, file, err := o.Receive()
+		if err != nil {
+			return
+		}
+		if file != nil {
+			file.Close()
+		}
+		o.free = order == job.Go
+	}
+}

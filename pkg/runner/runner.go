@@ -60,7 +60,7 @@ func run(control *orders) (status int) {
 		if control.entered {
 			// Nobody has asked for the start yet. Who does is told; an end before it
 			// would be all that is seen.
-			_ = control.waitGo()
+			control.waitGoAnyway()
 		}
 		return status
 	}
