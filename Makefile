@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-wasi test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -31,7 +31,7 @@ define suite
 endef
 
 test: ## everything below but test-cgroup2, of which it runs the smoke test
-	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-shimtest test-containerd test-direct test-cache test-artifact test-docker test-servers test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
+	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-wasi test-shimtest test-containerd test-direct test-cache test-artifact test-docker test-servers test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
 test-unit: ## packages of this module
@@ -39,6 +39,9 @@ test-unit: ## packages of this module
 
 test-fuzz: ## every fuzz target for a moment; test/fuzz 10m for longer
 	$(call suite,fuzz,test/fuzz 2s)
+
+test-wasi: build ## Go's own tests of its standard library as guests, and guests that call the host with nonsense
+	$(call suite,wasi,test/wasi/run)
 
 test-shimtest: build ## containerd's conformance suite for shims, with a native and a Wasm guest
 	$(call suite,shimtest,test/shimtest/run)

@@ -56,7 +56,6 @@ var remedies = []struct {
 	{"wasi:", "", "it is a part of a WASI 0.2 component; build the module for wasip1"},
 	{"wasi_unstable", "", "it was built for an older WASI; build it again for wasip1"},
 	{"wasi_snapshot_preview2", "", "build the module for wasip1"},
-	{"wasi_snapshot_preview1", "sock_", "it uses the sockets of WasmEdge; build it without them"},
 	{"wasi", "thread-spawn", "it uses threads of wasi-threads; build it without threads"},
 	{"wasix", "", "it was built for WASIX; build the module for wasip1"},
 	{"gojs", "", "it was built with GOOS=js; build it with GOOS=wasip1"},

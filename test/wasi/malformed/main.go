@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// mostFiles are what one guest has open at once, or as many as it may.
+const mostFiles = 1 << 16
+
 func main() {
 	length := flag.Duration("time", 30*time.Second, "how long to run")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "the first guest")
@@ -35,6 +38,9 @@ func main() {
 
 func run(shim, dir string, seed uint64, length time.Duration, parallel int) error {
 	fmt.Printf("malformed calls: the first guest has the seed %d\n", seed)
+	if _, err := try(context.Background(), shim, dir+"/many", manyFiles(mostFiles)); err != nil {
+		return fmt.Errorf("%d open files: %w", mostFiles, err)
+	}
 	begin := time.Now()
 	var next, blocked atomic.Uint64
 	var failed atomic.Bool
@@ -43,7 +49,7 @@ func run(shim, dir string, seed uint64, length time.Duration, parallel int) erro
 		workers.Go(func() {
 			for first := w == 0; (first || time.Since(begin) < length) && !failed.Load(); first = false {
 				n := seed + next.Add(1) - 1
-				waited, err := try(context.Background(), shim, fmt.Sprintf("%s/%d", dir, w), n)
+				waited, err := try(context.Background(), shim, fmt.Sprintf("%s/%d", dir, w), guest(n))
 				if err != nil {
 					failed.Store(true)
 					fmt.Fprintf(os.Stderr, "guest of the seed %d: %v\n", n, err)
