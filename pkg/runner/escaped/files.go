@@ -247,12 +247,19 @@ func eachDescriptor(try func(fd int) (string, error)) (string, error) {
 }
 
 // inheritedFiles finds regular files, directories and links. The control socket
-// and what the Go runtime polls with are neither.
+// and what the Go runtime polls with are neither, and the guest itself has the root.
 func inheritedFiles(*Target) (string, error) {
+	var root unix.Stat_t
+	if err := unix.Stat("/", &root); err != nil {
+		return "", err
+	}
 	return eachDescriptor(func(fd int) (string, error) {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
 			return "", err
+		}
+		if st.Dev == root.Dev && st.Ino == root.Ino {
+			return "", errors.New("it is the root")
 		}
 		switch kind := st.Mode & unix.S_IFMT; kind {
 		case unix.S_IFREG, unix.S_IFDIR, unix.S_IFBLK, unix.S_IFLNK:

@@ -32,12 +32,19 @@ func network() []Attack {
 			return "socketpair", err
 		}},
 		{Name: "connect to the host by TCP", Try: func(t *Target) (string, error) { return dial("tcp", t.TCP) }},
-		{Name: "listen at a port", Try: func(*Target) (string, error) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err == nil {
-				l.Close()
-			}
-			return "a port", err
+		{Name: "listen at a port", Try: func(*Target) (string, error) { return "a port", listen(0) }},
+		{Name: "listen at a privileged port", Try: func(*Target) (string, error) { return "port 1", listen(1) }},
+		{Name: "run a program in a socket", Try: func(*Target) (string, error) {
+			return "a filter", withSocket(unix.SOCK_DGRAM, func(fd int) error {
+				all := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16}
+				return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &all})
+			})
+		}},
+		{Name: "take a descriptor from the shim", Try: func(*Target) (string, error) {
+			return eachDescriptor(func(fd int) (string, error) {
+				_, _, _, _, err := unix.Recvmsg(fd, make([]byte, 1), make([]byte, unix.CmsgSpace(4)), unix.MSG_DONTWAIT)
+				return fmt.Sprintf("by %d", fd), unlessPermission(err, unix.EAGAIN)
+			})
 		}},
 		{Name: "send a datagram", Try: func(*Target) (string, error) { return dial("udp", "127.0.0.1:53") }},
 		{Name: "connect to an abstract socket", Try: func(t *Target) (string, error) { return dial("unix", t.Abstract) }},
@@ -51,6 +58,25 @@ func network() []Attack {
 		}},
 		{Name: "use a unix socket of a volume", Try: func(t *Target) (string, error) { return dial("unix", t.Volume+"/socket") }},
 	}
+}
+
+// withSocket makes a socket for IPv4.
+func withSocket(kind int, use func(fd int) error) error {
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return use(fd)
+}
+
+func listen(port int) error {
+	return withSocket(unix.SOCK_STREAM, func(fd int) error {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
+			return err
+		}
+		return unix.Listen(fd, 1)
+	})
 }
 
 func dial(network, address string) (string, error) {

@@ -90,11 +90,22 @@ func imageFiles(t *testing.T) map[string]testenv.File {
 	}
 }
 
-// image has them, and a module.
+// networker is a module that imports sock_open of WasmEdge's extension, does nothing,
+// and so gets a process that may use sockets.
+var networker = []byte("\x00asm\x01\x00\x00\x00" +
+	"\x01\x0b\x02\x60\x03\x7f\x7f\x7f\x01\x7f\x60\x00\x00" + // types
+	"\x02\x24\x01\x16wasi_snapshot_preview1\x09sock_open\x00\x00" + // imports
+	"\x03\x02\x01\x01" + // functions
+	"\x05\x03\x01\x00\x01" + // memory
+	"\x07\x13\x02\x06memory\x02\x00\x06_start\x00\x01" + // exports
+	"\x0a\x04\x01\x02\x00\x0b") // code
+
+// image has them, and two modules.
 func image(t *testing.T) testenv.Image {
 	t.Helper()
 	files := imageFiles(t)
 	files["/app.wasm"] = testenv.File{Data: testenv.Example(t, "hello-wat")}
+	files["/sockets.wasm"] = testenv.File{Data: networker}
 	files["/tmp"] = testenv.File{Dir: true, Mode: 0o777}
 	return testenv.Image{Name: "test.local/escape:1", Files: files, Config: v1.ImageConfig{Entrypoint: []string{"/app.wasm"}}}
 }
