@@ -44,13 +44,6 @@ func imported() []preview1.Extension {
 	return append(append([]preview1.Extension{accept1}, functions...), ofPreview1...)
 }
 
-func valueTypes(params string) (types []api.ValueType) {
-	for range params {
-		types = append(types, api.ValueTypeI32)
-	}
-	return types
-}
-
 // passing is a module that imports one function and exports what calls it: of one
 // host module there cannot be two functions with a name, so each version has one.
 func passing(t testing.TB, dir string, version int) []byte {
