@@ -12,6 +12,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/room"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi"
 )
 
@@ -47,7 +48,7 @@ func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (
 		l.runtime = done(engine.NewLoader(ctx))
 	}
 	var err error
-	if l.guest.system, err = wasi.New(j); err != nil {
+	if l.guest.system, err = wasi.New(j, j.Room != nil && !room.HasMagicLinks()); err != nil {
 		return nil, job.Report{}, err
 	}
 	report, err := l.load(ctx)

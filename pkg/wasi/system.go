@@ -3,6 +3,7 @@ package wasi
 import (
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +23,10 @@ const (
 )
 
 // New returns what the guest of a job sees of its surroundings: arguments,
-// environment, clocks, the process's stdio and the container's directories. The
-// error is a sentence.
-func New(j *job.Job) (*preview1.System, error) {
+// environment, clocks, the process's stdio and the container's directories. plain
+// tells that there are no magic links below the process's root (see package room).
+// The error is a sentence.
+func New(j *job.Job, plain bool) (*preview1.System, error) {
 	config := preview1.Config{Args: j.Args, Env: j.Env, Stdio: [3]int{stdin, stdout, -1}, Network: j.Network}
 	if j.CoarseClock {
 		config.Clock = coarse
@@ -43,7 +45,10 @@ func New(j *job.Job) (*preview1.System, error) {
 			return nil, err
 		}
 		ours = append(ours, fd)
-		config.Preopens = append(config.Preopens, preview1.Preopen{FD: fd, Name: p.Guest, ReadOnly: p.ReadOnly})
+		config.Preopens = append(config.Preopens, preview1.Preopen{
+			FD: fd, Name: p.Guest, ReadOnly: p.ReadOnly,
+			Confined: plain && path.Clean(p.Host) == "/",
+		})
 	}
 	system, err := preview1.New(config)
 	if err != nil {

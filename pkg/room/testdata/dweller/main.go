@@ -149,6 +149,8 @@ func do(what string, args []string) (string, error) {
 		var fs unix.Statfs_t
 		err := unix.Statfs(args[0], &fs)
 		return strconv.FormatInt(fs.Flags, 16), err
+	case "magic":
+		return strconv.FormatBool(room.HasMagicLinks()), nil
 	case "who":
 		groups, err := os.Getgroups()
 		umask := unix.Umask(0)

@@ -64,7 +64,7 @@ func run(module, dir, rule string, args []string) (int, error) {
 	if err != nil {
 		return failed, err
 	}
-	system, err := wasi.New(&job.Job{Args: append([]string{module}, args...), Preopens: []job.Preopen{{Guest: "/dir", Host: dir}, {Guest: "/proc", Host: "/proc"}}})
+	system, err := wasi.New(&job.Job{Args: append([]string{module}, args...), Preopens: []job.Preopen{{Guest: "/dir", Host: dir}, {Guest: "/proc", Host: "/proc"}}}, false)
 	if err != nil {
 		return failed, err
 	}
