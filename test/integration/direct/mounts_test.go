@@ -183,7 +183,7 @@ func mounts() []comparison {
 			}),
 			does: []string{"read", "/data/null", "write", "/data/null", "read", "/dev/null", "write", "/dev/null", "write", "/dev/full", "grow", "/dev/zero"},
 			want: view{"stdout": "read /data/null: Permission denied\nwrite /data/null: Permission denied\nread /dev/null: \"\"\nwrite /dev/null: ok\n" +
-				"write /dev/full: I/O error\ngrow /dev/zero: 4096 KiB, ok\nwaiting"},
+				"write /dev/full: No space left on device\ngrow /dev/zero: 4096 KiB, ok\nwaiting"},
 		},
 		{
 			name:   "masked and read-only paths",
