@@ -37,25 +37,25 @@ func build(ctx context.Context, dir string) ([]byte, error) {
 }
 
 // furnish makes the files that the guest works with.
-func furnish(dir string) (root string, err error) {
-	root = filepath.Join(dir, "root")
+func furnish(root string) error {
 	deep := filepath.Join(root, "a/b/c/d")
 	many := filepath.Join(root, "many")
 	if err := errors.Join(os.MkdirAll(deep, 0o755), os.MkdirAll(many, 0o755)); err != nil {
-		return "", err
+		return err
 	}
 	page := make([]byte, 4096)
 	for i := range 1000 {
 		if err := os.WriteFile(filepath.Join(many, "file-"+strconv.Itoa(i)), nil, 0o600); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return root, errors.Join(os.WriteFile(filepath.Join(root, "file"), page, 0o600), os.WriteFile(filepath.Join(deep, "file"), page, 0o600),
+	return errors.Join(os.WriteFile(filepath.Join(root, "file"), page, 0o600), os.WriteFile(filepath.Join(deep, "file"), page, 0o600),
 		os.Symlink("a/b/c/d/file", filepath.Join(root, "link")))
 }
 
 // host is something that runs the guest.
 type host struct {
+	name    string
 	runtime wazero.Runtime
 	guest   wazero.CompiledModule
 	root    string
@@ -64,9 +64,10 @@ type host struct {
 	ours, confined bool
 }
 
-// newHosts are wazero's own, and ours in both ways.
-func newHosts(ctx context.Context, module []byte, root string) ([]*host, error) {
-	hosts := []*host{{root: root}, {root: root, ours: true}, {root: root, ours: true, confined: true}}
+// newHosts are wazero's own, and ours in all its ways.
+func newHosts(ctx context.Context, module []byte) ([]*host, error) {
+	hosts := []*host{{name: "wazero", root: "/"}, {name: "other root", root: elsewhere, ours: true}, {name: "own root", root: "/", ours: true},
+		{name: "kernel", root: "/", ours: true, confined: true}}
 	for _, h := range hosts {
 		h.runtime = wazero.NewRuntime(ctx)
 		var err error

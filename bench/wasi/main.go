@@ -1,22 +1,28 @@
 // Command wasi measures what guests' calls cost: files through the host of this
-// project, with both of its ways to resolve paths, and through wazero's own. All run
+// project, with each of its ways to resolve paths, and through wazero's own. All run
 // the same guest, in turns.
 //
 //	go run ./bench/wasi [-n 7] [-only NAME] [-t 150ms]
 //
-// It builds its guest with clang-14 and wasi-libc, and works in $TMPDIR.
+// The ways are those for a directory that is not the process's root, one that is, and
+// one that is and has no procfs below. It builds its guest with clang-14 and wasi-libc,
+// and makes a directory in $TMPDIR its root, as root.
 package main
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // operations are what the guest can repeat, with a first guess of how often that can
@@ -46,21 +52,36 @@ func measure(ctx context.Context, rounds int, only string, long time.Duration) e
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	outside, err := os.Open("/")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if unix.Fchdir(int(outside.Fd())) == nil && unix.Chroot(".") == nil {
+			os.RemoveAll(dir)
+		}
+		outside.Close()
+	}()
 	module, err := build(ctx, dir)
 	if err != nil {
 		return err
 	}
-	root, err := furnish(dir)
-	if err != nil {
+	if err := errors.Join(furnish(dir), furnish(filepath.Join(dir, elsewhere)), enter(dir)); err != nil {
 		return err
 	}
-	hosts, err := newHosts(ctx, module, root)
+	hosts, err := newHosts(ctx, module)
 	if err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "µs per operation\twazero\twalk\tkernel\tw/walk\tw/kernel\t\n")
+	fmt.Fprint(table, "µs per operation\t")
+	for _, h := range hosts {
+		fmt.Fprintf(table, "%s\t", h.name)
+	}
+	for _, h := range hosts[1:] {
+		fmt.Fprintf(table, "%s ÷ %s\t", hosts[0].name, h.name)
+	}
+	fmt.Fprintln(table)
 	for _, op := range operations {
 		if only != "" && !slices.Contains(strings.Split(only, ","), op.name) {
 			continue
@@ -69,13 +90,25 @@ func measure(ctx context.Context, rounds int, only string, long time.Duration) e
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", op.name, micro(times[0]), micro(times[1]), micro(times[2]),
-			float64(times[0])/float64(times[1]), float64(times[0])/float64(times[2]))
+		fmt.Fprintf(table, "%s\t", op.name)
+		for _, t := range times {
+			fmt.Fprintf(table, "%.2f\t", float64(t)/float64(time.Microsecond))
+		}
+		for _, t := range times[1:] {
+			fmt.Fprintf(table, "%.2f\t", float64(times[0])/float64(t))
+		}
+		fmt.Fprintln(table)
 	}
 	return table.Flush()
 }
 
-func micro(d time.Duration) float64 { return float64(d) / 1000 }
+// elsewhere is where the same files are a second time.
+const elsewhere = "/elsewhere"
+
+// enter makes a directory the root of this process, as it is for a runner.
+func enter(dir string) error {
+	return errors.Join(unix.Chroot(dir), unix.Chdir("/"))
+}
 
 // compare is what an operation costs on each host: medians of rounds in which each has
 // its turn.

@@ -12,6 +12,7 @@ func fdClose(s *System, _ memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
+	s.ways.leave(d.directory)
 	return d.close()
 }
 
@@ -20,6 +21,7 @@ func fdClose(s *System, _ memory, a arguments) Errno {
 func fdRenumber(s *System, _ memory, a arguments) Errno {
 	replaced, e := s.files.rename(a.u32(0), a.u32(1))
 	if e == ESUCCESS && replaced != nil {
+		s.ways.leave(replaced.directory)
 		replaced.close() // as dup2 does, without its error
 	}
 	return e

@@ -24,12 +24,12 @@ func pathCreateDirectory(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	return d.create(path, func(dir int, name string) error { return unix.Mkdirat(dir, name, directoryMode) })
+	return s.create(d, path, func(dir int, name string) error { return unix.Mkdirat(dir, name, directoryMode) })
 }
 
 // create makes an entry.
-func (d *descriptor) create(path string, call func(dir int, name string) error) Errno {
-	w, e := d.walk(path)
+func (s *System) create(d *descriptor, path string, call func(dir int, name string) error) Errno {
+	w, e := s.walk(d, path)
 	if e != ESUCCESS {
 		return e
 	}
@@ -83,7 +83,7 @@ func pathRemoveDirectory(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	return d.remove(path, unix.AT_REMOVEDIR)
+	return s.remove(d, path, unix.AT_REMOVEDIR)
 }
 
 // pathUnlinkFile removes an entry that is no directory: (fd, path, path_len). EBADF,
@@ -93,11 +93,11 @@ func pathUnlinkFile(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	return d.remove(path, 0)
+	return s.remove(d, path, 0)
 }
 
-func (d *descriptor) remove(path string, flags int) Errno {
-	w, e := d.walk(path)
+func (s *System) remove(d *descriptor, path string, flags int) Errno {
+	w, e := s.walk(d, path)
 	if e != ESUCCESS {
 		return e
 	}
@@ -121,12 +121,12 @@ func pathRename(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	source, e := from.walk(fromPath)
+	source, e := s.walk(from, fromPath)
 	if e != ESUCCESS {
 		return e
 	}
 	defer source.end()
-	target, e := to.walk(toPath)
+	target, e := s.walk(to, toPath)
 	if e != ESUCCESS {
 		return e
 	}

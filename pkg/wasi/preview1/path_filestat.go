@@ -19,7 +19,7 @@ func pathFilestatGet(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	w, e := d.walk(path)
+	w, e := s.walk(d, path)
 	if e != ESUCCESS {
 		return e
 	}
@@ -95,7 +95,7 @@ func pathFilestatSetTimes(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	w, e := d.walk(path)
+	w, e := s.walk(d, path)
 	if e != ESUCCESS {
 		return e
 	}

@@ -26,7 +26,7 @@ func pathLink(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	source, e := from.walk(fromPath)
+	source, e := s.walk(from, fromPath)
 	if e != ESUCCESS {
 		return e
 	}
@@ -35,7 +35,7 @@ func pathLink(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	target, e := to.walk(toPath)
+	target, e := s.walk(to, toPath)
 	if e != ESUCCESS {
 		if missing := source.stat(&s.stat, false); missing != ESUCCESS { // that comes first
 			return missing
@@ -68,7 +68,7 @@ func pathReadlink(s *System, m memory, a arguments) Errno {
 	if _, ok := m.bytes(a.u32(5), 4); !ok {
 		return EFAULT
 	}
-	w, e := d.walk(path)
+	w, e := s.walk(d, path)
 	if e != ESUCCESS {
 		return e
 	}
@@ -99,5 +99,5 @@ func pathSymlink(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	return d.create(path, func(dir int, name string) error { return unix.Symlinkat(text, dir, name) })
+	return s.create(d, path, func(dir int, name string) error { return unix.Symlinkat(text, dir, name) })
 }

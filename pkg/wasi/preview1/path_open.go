@@ -35,7 +35,7 @@ func pathOpen(s *System, m memory, a arguments) Errno {
 	if (o.base|o.inherit)&^d.inherit != 0 || o.oflags&oTrunc != 0 && !d.mayTruncate() {
 		return ENOTCAPABLE
 	}
-	w, e := d.walk(path)
+	w, e := s.walk(d, path)
 	if e != ESUCCESS {
 		return e
 	}

@@ -44,6 +44,7 @@ func (s *System) poll(m memory, a arguments, size uint32, translate func([]byte)
 	if _, ok := m.bytes(a.u32(3), 4); !ok {
 		return EFAULT
 	}
+	s.ways.clear()
 	events, e := s.poller.poll(&s.files, &s.clock, translate(in), out)
 	if e != ESUCCESS {
 		return e

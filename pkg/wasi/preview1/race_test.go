@@ -98,93 +98,99 @@ func (g *tree) secretInode() uint64 {
 
 func TestRaceOfDirectoryAndLink(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "dir/secret", "up -> ../secret", "deep/dir/secret")
-	must(t, os.Symlink(filepath.Join(g.dir, "../secret"), filepath.Join(g.dir, "absolute")))
-	must(t, os.Symlink("../../../secret", filepath.Join(g.dir, "deep/up")))
-	var o outcome
-	inode := g.secretInode()
-	race(t, func() error {
-		for _, link := range []string{"up", "absolute"} {
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "dir/secret", "up -> ../secret", "deep/dir/secret")
+		must(t, os.Symlink(filepath.Join(g.dir, "../secret"), filepath.Join(g.dir, "absolute")))
+		must(t, os.Symlink("../../../secret", filepath.Join(g.dir, "deep/up")))
+		var o outcome
+		inode := g.secretInode()
+		race(t, func() error {
+			for _, link := range []string{"up", "absolute"} {
+				for range 2 {
+					if err := exchange(filepath.Join(g.dir, "dir"), filepath.Join(g.dir, link)); err != nil {
+						return err
+					}
+				}
+			}
 			for range 2 {
-				if err := exchange(filepath.Join(g.dir, "dir"), filepath.Join(g.dir, link)); err != nil {
+				if err := exchange(filepath.Join(g.dir, "deep/dir"), filepath.Join(g.dir, "deep/up")); err != nil {
 					return err
 				}
 			}
-		}
-		for range 2 {
-			if err := exchange(filepath.Join(g.dir, "deep/dir"), filepath.Join(g.dir, "deep/up")); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, func() {
-		g.attempt(&o, preopen, "dir/secret", inode)
-		g.attempt(&o, preopen, "deep/../dir/../deep/dir/secret", inode)
+			return nil
+		}, func() {
+			g.attempt(&o, preopen, "dir/secret", inode)
+			g.attempt(&o, preopen, "deep/../dir/../deep/dir/secret", inode)
+		})
+		g.raced(o)
 	})
-	g.raced(o)
 }
 
 func TestRaceOfFileAndLink(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "file", "up -> ../secret/secret")
-	must(t, os.Symlink(filepath.Join(g.dir, "../secret/secret"), filepath.Join(g.dir, "absolute")))
-	before := listTree(t, filepath.Dir(g.dir), g.dir)
-	var o outcome
-	inode := g.secretInode()
-	race(t, func() error {
-		for _, link := range []string{"up", "absolute"} {
-			for range 2 {
-				if err := exchange(filepath.Join(g.dir, "file"), filepath.Join(g.dir, link)); err != nil {
-					return err
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "file", "up -> ../secret/secret")
+		must(t, os.Symlink(filepath.Join(g.dir, "../secret/secret"), filepath.Join(g.dir, "absolute")))
+		before := listTree(t, filepath.Dir(g.dir), g.dir)
+		var o outcome
+		inode := g.secretInode()
+		race(t, func() error {
+			for _, link := range []string{"up", "absolute"} {
+				for range 2 {
+					if err := exchange(filepath.Join(g.dir, "file"), filepath.Join(g.dir, link)); err != nil {
+						return err
+					}
 				}
 			}
-		}
-		return nil
-	}, func() {
-		g.attempt(&o, preopen, "file", inode)
-		g.forget()
-		path, size := g.path("file")
-		other, otherSize := g.path("linked")
-		for _, follow := range []uint64{0, lookupFollow} {
-			g.call("path_filestat_set_times", preopen, follow, path, size, 1, 1, setAtim|setMtim)
-			if g.call("path_link", preopen, follow, path, size, preopen, other, otherSize) == ESUCCESS {
-				if st, _ := g.stat("linked", 0); st.ino == inode {
-					t.Fatal("what is outside has one more name")
+			return nil
+		}, func() {
+			g.attempt(&o, preopen, "file", inode)
+			g.forget()
+			path, size := g.path("file")
+			other, otherSize := g.path("linked")
+			for _, follow := range []uint64{0, lookupFollow} {
+				g.call("path_filestat_set_times", preopen, follow, path, size, 1, 1, setAtim|setMtim)
+				if g.call("path_link", preopen, follow, path, size, preopen, other, otherSize) == ESUCCESS {
+					if st, _ := g.stat("linked", 0); st.ino == inode {
+						t.Fatal("what is outside has one more name")
+					}
+					g.expect(ESUCCESS, "path_unlink_file", preopen, other, otherSize)
 				}
-				g.expect(ESUCCESS, "path_unlink_file", preopen, other, otherSize)
+				if fd, e := g.tryOpen(asked{path: "file", nofollow: follow == 0, oflags: oTrunc, base: FDWrite}); e == ESUCCESS {
+					g.expect(ESUCCESS, "fd_close", fd)
+				}
 			}
-			if fd, e := g.tryOpen(asked{path: "file", nofollow: follow == 0, oflags: oTrunc, base: FDWrite}); e == ESUCCESS {
-				g.expect(ESUCCESS, "fd_close", fd)
-			}
+		})
+		g.raced(o)
+		if after := listTree(t, filepath.Dir(g.dir), g.dir); after != before {
+			t.Errorf("outside was\n%s\nand is\n%s", before, after)
 		}
 	})
-	g.raced(o)
-	if after := listTree(t, filepath.Dir(g.dir), g.dir); after != before {
-		t.Errorf("outside was\n%s\nand is\n%s", before, after)
-	}
 }
 
 func TestRaceOfDirectoryThatMovesOut(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "a/b/up -> ..", "a/b/upup -> ../..", "a/b/c/up -> ../..", "a/b/x", "a/secret", "secret")
-	var o outcome
-	inode := g.secretInode()
-	dir := g.open(asked{path: "a/b", oflags: oDirectory, base: PathOpen | PathFilestatGet, inherit: FDRead | PathOpen | PathFilestatGet})
-	inside, outside := filepath.Join(g.dir, "a/b"), filepath.Join(g.dir, "../secret/b")
-	race(t, func() error {
-		if err := os.Rename(inside, outside); err != nil {
-			return err
-		}
-		return os.Rename(outside, inside)
-	}, func() {
-		for _, path := range []string{"a/b/up/secret", "a/b/upup/secret", "a/b/c/up/secret", "a/b/../secret"} {
-			g.attempt(&o, preopen, path, inode)
-		}
-		for _, path := range []string{"up/secret", "upup/secret", "c/up/secret"} {
-			g.attempt(&o, dir, path, inode)
-		}
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "a/b/up -> ..", "a/b/upup -> ../..", "a/b/c/up -> ../..", "a/b/x", "a/secret", "secret")
+		var o outcome
+		inode := g.secretInode()
+		dir := g.open(asked{path: "a/b", oflags: oDirectory, base: PathOpen | PathFilestatGet, inherit: FDRead | PathOpen | PathFilestatGet})
+		inside, outside := filepath.Join(g.dir, "a/b"), filepath.Join(g.dir, "../secret/b")
+		race(t, func() error {
+			if err := os.Rename(inside, outside); err != nil {
+				return err
+			}
+			return os.Rename(outside, inside)
+		}, func() {
+			for _, path := range []string{"a/b/up/secret", "a/b/upup/secret", "a/b/c/up/secret", "a/b/../secret"} {
+				g.attempt(&o, preopen, path, inode)
+			}
+			for _, path := range []string{"up/secret", "upup/secret", "c/up/secret"} {
+				g.attempt(&o, dir, path, inode)
+			}
+		})
+		g.raced(o)
 	})
-	g.raced(o)
 }
 
 // raced fails if the guest never met what others did, or always.

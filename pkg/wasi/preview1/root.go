@@ -1,12 +1,14 @@
 package preview1
 
+import "golang.org/x/sys/unix"
+
 // root is a directory that a guest found open. Paths cannot leave it, whatever the
 // symbolic links in it say.
 type root struct {
-	// readOnly makes it look like a file system that is mounted so.
-	readOnly bool
 	// confined tells that the kernel itself resolves paths within: see Preopen.
 	confined bool
+	// own tells that it is the root of this process.
+	own bool
 }
 
 // directory is one that is open, with those above it up to the root, so that ".."
@@ -16,6 +18,12 @@ type directory struct {
 	parent *directory // nil for the root, and where the kernel resolves paths
 	root   *root
 	users  int
+	// name is that in parent by which it was found.
+	name string
+	// identified tells that device and inode are known, and examined that procfs is.
+	identified, examined bool
+	device, inode        uint64
+	procfs               bool
 }
 
 func (d *directory) use() *directory {
@@ -48,7 +56,9 @@ func newPreopen(p Preopen) (*descriptor, error) {
 		return d, err
 	}
 	d.name, d.named = p.Name, true
-	d.directory = &directory{fd: p.FD, root: &root{readOnly: p.ReadOnly, confined: p.Confined}, users: 1}
+	d.directory = &directory{fd: p.FD, root: &root{confined: p.Confined}, users: 1}
+	var st unix.Stat_t
+	d.directory.root.own = unix.Stat("/", &st) == nil && d.directory.identify() && d.directory.is(&st)
 	d.readOnly = p.ReadOnly
 	return d, nil
 }

@@ -20,6 +20,7 @@ type System struct {
 	clock     clocks
 	poller    poller
 	listing   listing
+	ways      ways
 	buffers   [][]byte    // of the last call, see vectors
 	iovecs    []iovec     // of the last call, see scatter
 	stat      unix.Stat_t // of the last call
@@ -125,7 +126,10 @@ func checkStrings(kind string, list []string) error {
 }
 
 // Close closes all descriptors.
-func (s *System) Close() { s.files.closeAll() }
+func (s *System) Close() {
+	s.ways.clear()
+	s.files.closeAll()
+}
 
 type systemKey struct{}
 

@@ -29,6 +29,9 @@ type walk struct {
 	// own is the number of the guest's own descriptor if that is what a link of a
 	// procfs leads to; -1 otherwise.
 	own int
+	// ways are known to the guest, and begin is where one begins that is not.
+	ways  *ways
+	begin way
 }
 
 // maxLinks is how many symbolic links Linux follows in a path.
@@ -37,14 +40,14 @@ const maxLinks = 40
 // walk goes to the last component of a path. Like a sandbox of capabilities, it
 // refuses what says by itself that it leads out of the directory: ENOTCAPABLE. The
 // caller ends the walk.
-func (d *descriptor) walk(path string) (walk, Errno) {
+func (s *System) walk(d *descriptor, path string) (walk, Errno) {
 	if e := inside(path); e != ESUCCESS {
 		return walk{}, e
 	}
 	if d.directory.root.confined {
 		return walk{at: d.directory, name: path, kernel: true, own: -1}, ESUCCESS
 	}
-	w := walk{at: d.directory.use(), rest: path, own: -1}
+	w := walk{at: d.directory.use(), rest: path, own: -1, ways: &s.ways}
 	if e := w.last(); e != ESUCCESS {
 		w.end()
 		return walk{}, e
@@ -55,6 +58,7 @@ func (d *descriptor) walk(path string) (walk, Errno) {
 // end closes what the walk has opened.
 func (w *walk) end() {
 	if !w.kernel && w.at != nil {
+		w.forgetBegin()
 		w.at.release()
 	}
 	w.at = nil
@@ -100,10 +104,12 @@ func cut(path string) (name, rest string, slash bool) {
 
 // last goes on until one component is left.
 func (w *walk) last() Errno {
+	w.leap()
 	for {
 		name, rest, slash := cut(w.rest)
 		if rest == "" {
 			w.name, w.slash = name, slash
+			w.arrive()
 			return ESUCCESS
 		}
 		w.rest = rest
@@ -133,7 +139,7 @@ func (w *walk) down(name string) Errno {
 	for {
 		fd, err := openat(w.at.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 		if err == nil {
-			w.at = &directory{fd: fd, parent: w.at, root: w.at.root, users: 1}
+			w.at = &directory{fd: fd, parent: w.at, root: w.at.root, users: 1, name: name}
 			return ESUCCESS
 		}
 		if err != unix.ENOTDIR {
@@ -143,6 +149,7 @@ func (w *walk) down(name string) Errno {
 		if e == ESUCCESS {
 			w.rest = text + "/" + w.rest
 			w.fromRoot()
+			w.begin.straight = false
 			return ESUCCESS
 		}
 		if e != EINVAL {
@@ -244,11 +251,10 @@ func (w *walk) link(name string) (string, Errno) {
 		return "", ELOOP
 	}
 	text := string(buffer[:n])
-	procfs, e := onProcfs(w.at.fd)
-	if e != ESUCCESS {
+	if e := w.at.examine(); e != ESUCCESS {
 		return "", e
 	}
-	if procfs && (text == "" || text[0] == '/' || strings.IndexByte(text, ':') >= 0) {
+	if w.at.procfs && (text == "" || text[0] == '/' || strings.IndexByte(text, ':') >= 0) {
 		// /dev/stdout and /dev/fd/3 end here, in /proc/self/fd. Whoever's they are,
 		// a guest gets no more than its own.
 		if number, err := strconv.ParseUint(name, 10, 31); err == nil {
@@ -257,6 +263,15 @@ func (w *walk) link(name string) (string, Errno) {
 		return "", ELOOP
 	}
 	return text, ESUCCESS
+}
+
+// examine finds out whether a directory is of a procfs.
+func (d *directory) examine() (e Errno) {
+	if !d.examined {
+		d.procfs, e = onProcfs(d.fd)
+		d.examined = e == ESUCCESS
+	}
+	return e
 }
 
 // onProcfs tells whether a file is of a procfs.

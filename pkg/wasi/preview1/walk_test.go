@@ -16,7 +16,10 @@ const outsideText = "what is outside"
 
 // newCage is a tree whose directory has something beside it that guests must not
 // reach: the directory "secret" with a file "secret", and a file "victim".
-func newCage(t testing.TB, confined bool, files ...string) *tree {
+//
+// own makes the host believe that it is the root of the process, and ask the kernel
+// where paths lead: even so nothing must come of it.
+func newCage(t testing.TB, own bool, files ...string) *tree {
 	t.Helper()
 	base := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(base, "root"), 0o755))
@@ -24,200 +27,222 @@ func newCage(t testing.TB, confined bool, files ...string) *tree {
 	must(t, os.WriteFile(filepath.Join(base, "secret/secret"), []byte(outsideText), 0o644))
 	dir := filepath.Join(base, "root")
 	populate(t, dir, files...)
-	return &tree{newRig(t, Config{Preopens: []Preopen{{FD: openDirectory(t, dir), Name: "/", Confined: confined}}}), dir}
+	g := &tree{newRig(t, Config{Preopens: []Preopen{{FD: openDirectory(t, dir), Name: "/"}}}), dir}
+	g.system.files.slots[preopen].directory.root.own = own
+	return g
+}
+
+func eachWalk(t *testing.T, test func(t *testing.T, own bool)) {
+	for name, own := range map[string]bool{"own root": true, "other root": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, own)
+		})
+	}
 }
 
 func TestPathsLeadWhereTheyWouldInAContainer(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "a/b/file", "etc/passwd", "secret/inside",
-		"rel -> a/b", "abs -> /a/b", "up -> ../../../../etc", "twice -> rel/../b", "chain -> abs", "a/b/top -> ../../..",
-		"self -> self", "ping -> pong", "pong -> ping", "dangling -> /nowhere", "slash -> a/b/", "toroot -> /", "dot -> .",
-		"filelink -> a/b/file", "fileslash -> a/b/file/", "deep -> "+strings.Repeat("dot/", 39)+"etc", "deeper -> "+strings.Repeat("dot/", 40)+"etc",
-		"a/b/up1 -> ../file2", "a/file2", "secretlink -> ../secret/secret", "abssecret -> "+filepath.Dir(t.TempDir()))
-	for _, tc := range []struct {
-		path string
-		want string // the content
-		e    Errno
-	}{
-		{path: "a/b/file", want: "a/b/file"},
-		{path: "./a/./b/../b//file", want: "a/b/file"},
-		{path: "rel/file", want: "a/b/file"},
-		{path: "abs/file", want: "a/b/file"},
-		{path: "chain/file", want: "a/b/file"},
-		{path: "twice/file", want: "a/b/file"},
-		{path: "slash/file", want: "a/b/file"},
-		{path: "filelink", want: "a/b/file"},
-		{path: "rel/../file2", want: "a/file2"}, // of what the link leads to
-		{path: "a/b/up1", want: "a/file2"},
-		{path: "up/passwd", want: "etc/passwd"}, // the root is above itself
-		{path: "toroot/etc/passwd", want: "etc/passwd"},
-		{path: "a/b/top/etc/passwd", want: "etc/passwd"},
-		{path: "toroot/toroot/dot/dot/etc/passwd", want: "etc/passwd"},
-		{path: "deep/passwd", want: "etc/passwd"}, // itself is the 40th
-		{path: "deeper/passwd", e: ELOOP},
-		{path: "secretlink", e: ENOENT}, // /secret/secret in the root
-		{path: "abssecret", e: ENOENT},
-		{path: "", e: ENOENT},
-		{path: "/", e: ENOTCAPABLE},
-		{path: "/a/b/file", e: ENOTCAPABLE},
-		{path: "..", e: ENOTCAPABLE},
-		{path: "../root/a/b/file", e: ENOTCAPABLE},
-		{path: "a/../../root/a/b/file", e: ENOTCAPABLE},
-		{path: "a/b/../../..", e: ENOTCAPABLE},
-		{path: "rel/../../..", e: ENOTCAPABLE},
-		{path: "nothing/../a/b/file", e: ENOENT},
-		{path: "a/b/file/", e: ENOTDIR},
-		{path: "a/b/file/.", e: ENOTDIR},
-		{path: "a/b/file/..", e: ENOTDIR},
-		{path: "a/b/file/x", e: ENOTDIR},
-		{path: "filelink/", e: ENOTDIR},
-		{path: "fileslash", e: ENOTDIR},
-		{path: "self", e: ELOOP},
-		{path: "self/x", e: ELOOP},
-		{path: "ping", e: ELOOP},
-		{path: "dangling", e: ENOENT},
-		{path: "dangling/x", e: ENOENT},
-		{path: strings.Repeat("x", 256), e: ENAMETOOLONG},
-		{path: strings.Repeat("a/../", 900) + "a/b/file", e: ENAMETOOLONG},
-		{path: strings.Repeat("a/../", 800) + "a/b/file", want: "a/b/file"},
-		{path: "a/b\x00/file", e: EILSEQ},
-		{path: "a/b/\xff\xfe", e: ENOENT},
-	} {
-		g.forget()
-		fd, e := g.tryOpen(asked{path: tc.path, base: FDRead})
-		if e != tc.e {
-			t.Errorf("open %q: errno %d, want %d", tc.path, e, tc.e)
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "a/b/file", "etc/passwd", "secret/inside",
+			"rel -> a/b", "abs -> /a/b", "up -> ../../../../etc", "twice -> rel/../b", "chain -> abs", "a/b/top -> ../../..",
+			"self -> self", "ping -> pong", "pong -> ping", "dangling -> /nowhere", "slash -> a/b/", "toroot -> /", "dot -> .",
+			"filelink -> a/b/file", "fileslash -> a/b/file/", "deep -> "+strings.Repeat("dot/", 39)+"etc", "deeper -> "+strings.Repeat("dot/", 40)+"etc",
+			"a/b/up1 -> ../file2", "a/file2", "secretlink -> ../secret/secret", "abssecret -> "+filepath.Dir(t.TempDir()))
+		for _, tc := range []struct {
+			path string
+			want string // the content
+			e    Errno
+		}{
+			{path: "a/b/file", want: "a/b/file"},
+			{path: "./a/./b/../b//file", want: "a/b/file"},
+			{path: "rel/file", want: "a/b/file"},
+			{path: "abs/file", want: "a/b/file"},
+			{path: "chain/file", want: "a/b/file"},
+			{path: "twice/file", want: "a/b/file"},
+			{path: "slash/file", want: "a/b/file"},
+			{path: "filelink", want: "a/b/file"},
+			{path: "rel/../file2", want: "a/file2"}, // of what the link leads to
+			{path: "a/b/up1", want: "a/file2"},
+			{path: "up/passwd", want: "etc/passwd"}, // the root is above itself
+			{path: "toroot/etc/passwd", want: "etc/passwd"},
+			{path: "a/b/top/etc/passwd", want: "etc/passwd"},
+			{path: "toroot/toroot/dot/dot/etc/passwd", want: "etc/passwd"},
+			{path: "deep/passwd", want: "etc/passwd"}, // itself is the 40th
+			{path: "deeper/passwd", e: ELOOP},
+			{path: "secretlink", e: ENOENT}, // /secret/secret in the root
+			{path: "abssecret", e: ENOENT},
+			{path: "", e: ENOENT},
+			{path: "/", e: ENOTCAPABLE},
+			{path: "/a/b/file", e: ENOTCAPABLE},
+			{path: "..", e: ENOTCAPABLE},
+			{path: "../root/a/b/file", e: ENOTCAPABLE},
+			{path: "a/../../root/a/b/file", e: ENOTCAPABLE},
+			{path: "a/b/../../..", e: ENOTCAPABLE},
+			{path: "rel/../../..", e: ENOTCAPABLE},
+			{path: "nothing/../a/b/file", e: ENOENT},
+			{path: "a/b/file/", e: ENOTDIR},
+			{path: "a/b/file/.", e: ENOTDIR},
+			{path: "a/b/file/..", e: ENOTDIR},
+			{path: "a/b/file/x", e: ENOTDIR},
+			{path: "filelink/", e: ENOTDIR},
+			{path: "fileslash", e: ENOTDIR},
+			{path: "self", e: ELOOP},
+			{path: "self/x", e: ELOOP},
+			{path: "ping", e: ELOOP},
+			{path: "dangling", e: ENOENT},
+			{path: "dangling/x", e: ENOENT},
+			{path: strings.Repeat("x", 256), e: ENAMETOOLONG},
+			{path: strings.Repeat("a/../", 900) + "a/b/file", e: ENAMETOOLONG},
+			{path: strings.Repeat("a/../", 800) + "a/b/file", want: "a/b/file"},
+			{path: "a/b\x00/file", e: EILSEQ},
+			{path: "a/b/\xff\xfe", e: ENOENT},
+		} {
+			g.forget()
+			fd, e := g.tryOpen(asked{path: tc.path, base: FDRead})
+			if e != tc.e {
+				t.Errorf("open %q: errno %d, want %d", tc.path, e, tc.e)
+			}
+			st, e := g.stat(tc.path, lookupFollow)
+			if e != tc.e {
+				t.Errorf("stat %q: errno %d, want %d", tc.path, e, tc.e)
+			}
+			if tc.e != ESUCCESS {
+				continue
+			}
+			if got := g.readFile(fd); got != tc.want || st.size != uint64(len(tc.want)) {
+				t.Errorf("%q contains %q, want %q", tc.path, got, tc.want)
+			}
+			g.expect(ESUCCESS, "fd_close", fd)
 		}
-		st, e := g.stat(tc.path, lookupFollow)
-		if e != tc.e {
-			t.Errorf("stat %q: errno %d, want %d", tc.path, e, tc.e)
-		}
-		if tc.e != ESUCCESS {
-			continue
-		}
-		if got := g.readFile(fd); got != tc.want || st.size != uint64(len(tc.want)) {
-			t.Errorf("%q contains %q, want %q", tc.path, got, tc.want)
-		}
-		g.expect(ESUCCESS, "fd_close", fd)
-	}
+	})
 }
 
 // TestWalkResolvesAsTheKernel compares with openat2(2) and RESOLVE_IN_ROOT, which
 // knows nothing of links of our own.
 func TestWalkResolvesAsTheKernel(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "a/b/file", "a/c/", "file", "l1 -> a", "l2 -> l1/b", "l3 -> /l2/../c", "l4 -> ../../file", "a/l5 -> ..", "a/l6 -> b/file", "l7 -> /",
-		"l8 -> l7/a/l5/l2/", "loop -> loop/x", "l9 -> file/", "a/b/l10 -> ../l5/l1/l6")
-	root := openDirectory(t, g.dir)
-	defer unix.Close(root)
-	names := []string{"a", "b", "c", "file", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8", "l9", "l10", "loop", ".", "..", "", "nothing"}
-	var paths []string
-	for _, x := range names {
-		for _, y := range names {
-			for _, z := range []string{"", "a", "b", "file", "l5", "l6", "l10", "..", "."} {
-				paths = append(paths, x+"/"+y+"/"+z, x+"/"+y)
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "a/b/file", "a/c/", "file", "l1 -> a", "l2 -> l1/b", "l3 -> /l2/../c", "l4 -> ../../file", "a/l5 -> ..", "a/l6 -> b/file", "l7 -> /",
+			"l8 -> l7/a/l5/l2/", "loop -> loop/x", "l9 -> file/", "a/b/l10 -> ../l5/l1/l6")
+		root := openDirectory(t, g.dir)
+		defer unix.Close(root)
+		names := []string{"a", "b", "c", "file", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8", "l9", "l10", "loop", ".", "..", "", "nothing"}
+		var paths []string
+		for _, x := range names {
+			for _, y := range names {
+				for _, z := range []string{"", "a", "b", "file", "l5", "l6", "l10", "..", "."} {
+					paths = append(paths, x+"/"+y+"/"+z, x+"/"+y)
+				}
 			}
 		}
-	}
-	compared := 0
-	for _, path := range paths {
-		if path == "" || path[0] == '/' || inside(path) != ESUCCESS {
-			continue
+		compared := 0
+		for _, path := range paths {
+			if path == "" || path[0] == '/' || inside(path) != ESUCCESS {
+				continue
+			}
+			g.forget()
+			var want unix.Stat_t
+			how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
+			fd, err := unix.Openat2(root, path, &how)
+			for err == unix.EAGAIN { // others rename something somewhere
+				fd, err = unix.Openat2(root, path, &how)
+			}
+			if err == nil {
+				must(t, unix.Fstat(fd, &want))
+				unix.Close(fd)
+			}
+			got, e := g.stat(path, lookupFollow)
+			if e != errnoOf(err) || e == ESUCCESS && got.ino != want.Ino {
+				t.Errorf("%q: errno %d, inode %d; by the kernel %v, inode %d", path, e, got.ino, err, want.Ino)
+			}
+			compared++
 		}
-		g.forget()
-		var want unix.Stat_t
-		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
-		fd, err := unix.Openat2(root, path, &how)
-		if err == nil {
-			must(t, unix.Fstat(fd, &want))
-			unix.Close(fd)
+		if compared < 1000 {
+			t.Errorf("only %d paths were compared", compared)
 		}
-		got, e := g.stat(path, lookupFollow)
-		if e != errnoOf(err) || e == ESUCCESS && got.ino != want.Ino {
-			t.Errorf("%q: errno %d, inode %d; by the kernel %v, inode %d", path, e, got.ino, err, want.Ino)
-		}
-		compared++
-	}
-	if compared < 1000 {
-		t.Errorf("only %d paths were compared", compared)
-	}
+	})
 }
 
 func TestDirectoriesKnowWhatIsAboveThem(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "a/b/c/file", "a/b/link -> ../../top", "top", "a/b/away -> ../../../../victim", "a/b/c/abs -> /top")
-	dir := g.open(asked{path: "a/b", oflags: oDirectory, base: PathOpen | FDReaddir, inherit: FDRead | PathOpen | FDReaddir})
-	inner := g.open(asked{fd: dir, path: "c", oflags: oDirectory, base: PathOpen, inherit: FDRead})
-	g.expect(ESUCCESS, "fd_close", preopen)
-	for _, tc := range []struct {
-		fd   uint64
-		path string
-		want string
-		e    Errno
-	}{
-		{fd: dir, path: "link", want: "top"},
-		{fd: inner, path: "abs", want: "top"},
-		{fd: dir, path: "away", e: ENOENT},
-		{fd: dir, path: "../b/c/file", e: ENOTCAPABLE},
-		{fd: dir, path: "c/../c/file", want: "a/b/c/file"},
-		{fd: inner, path: "./file", want: "a/b/c/file"},
-	} {
-		fd, e := g.tryOpen(asked{fd: tc.fd, path: tc.path, base: FDRead})
-		if e != tc.e {
-			t.Errorf("%q: errno %d, want %d", tc.path, e, tc.e)
-		} else if e == ESUCCESS && g.readFile(fd) != tc.want {
-			t.Errorf("%q: not %q", tc.path, tc.want)
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "a/b/c/file", "a/b/link -> ../../top", "top", "a/b/away -> ../../../../victim", "a/b/c/abs -> /top")
+		dir := g.open(asked{path: "a/b", oflags: oDirectory, base: PathOpen | FDReaddir, inherit: FDRead | PathOpen | FDReaddir})
+		inner := g.open(asked{fd: dir, path: "c", oflags: oDirectory, base: PathOpen, inherit: FDRead})
+		g.expect(ESUCCESS, "fd_close", preopen)
+		for _, tc := range []struct {
+			fd   uint64
+			path string
+			want string
+			e    Errno
+		}{
+			{fd: dir, path: "link", want: "top"},
+			{fd: inner, path: "abs", want: "top"},
+			{fd: dir, path: "away", e: ENOENT},
+			{fd: dir, path: "../b/c/file", e: ENOTCAPABLE},
+			{fd: dir, path: "c/../c/file", want: "a/b/c/file"},
+			{fd: inner, path: "./file", want: "a/b/c/file"},
+		} {
+			fd, e := g.tryOpen(asked{fd: tc.fd, path: tc.path, base: FDRead})
+			if e != tc.e {
+				t.Errorf("%q: errno %d, want %d", tc.path, e, tc.e)
+			} else if e == ESUCCESS && g.readFile(fd) != tc.want {
+				t.Errorf("%q: not %q", tc.path, tc.want)
+			}
 		}
-	}
-	// Whoever moves an open directory out of the root does not take what is there in.
-	must(t, os.Rename(filepath.Join(g.dir, "a/b"), filepath.Join(g.dir, "../secret/b")))
-	must(t, os.Symlink("../secret", filepath.Join(g.dir, "../secret/b/beside")))
-	must(t, os.Symlink("..", filepath.Join(g.dir, "../secret/b/above")))
-	for _, path := range []string{"beside", "above/secret", "above/above", "link/x"} {
-		if fd, e := g.tryOpen(asked{fd: dir, path: path, base: FDRead}); e == ESUCCESS {
-			t.Errorf("%q leads out: %q", path, g.readFile(fd))
+		// Whoever moves an open directory out of the root does not take what is there in.
+		must(t, os.Rename(filepath.Join(g.dir, "a/b"), filepath.Join(g.dir, "../secret/b")))
+		must(t, os.Symlink("../secret", filepath.Join(g.dir, "../secret/b/beside")))
+		must(t, os.Symlink("..", filepath.Join(g.dir, "../secret/b/above")))
+		for _, path := range []string{"beside", "above/secret", "above/above", "link/x"} {
+			if fd, e := g.tryOpen(asked{fd: dir, path: path, base: FDRead}); e == ESUCCESS {
+				t.Errorf("%q leads out: %q", path, g.readFile(fd))
+			}
 		}
-	}
+	})
 }
 
 func TestNothingOutsideIsChanged(t *testing.T) {
 	t.Parallel()
-	g := newCage(t, false, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
-	outside := filepath.Dir(g.dir)
-	before := listTree(t, outside, g.dir)
-	rights := uint64(allRights)
-	for _, at := range []string{"victim", "secret", "secret/secret", "new", "absolute", "../victim", "dir/../../victim", "victim/", "secret/", "secret/..", "new/", "secret/new"} {
-		for _, follow := range []uint64{0, lookupFollow} {
-			g.forget()
-			path, size := g.path(at)
-			other, otherSize := g.path("file")
-			out := g.room(64)
-			for _, flags := range []oflags{0, oCreat, oTrunc, oCreat | oExcl, oDirectory} {
-				for _, base := range []Rights{FDRead, FDRead | FDWrite} {
-					if g.call("path_open", preopen, follow, path, size, uint64(flags), uint64(base), rights, 0, out) == ESUCCESS {
-						g.expect(ESUCCESS, "fd_close", uint64(g.u32(out)))
+	eachWalk(t, func(t *testing.T, own bool) {
+		g := newCage(t, own, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
+		outside := filepath.Dir(g.dir)
+		before := listTree(t, outside, g.dir)
+		rights := uint64(allRights)
+		for _, at := range []string{"victim", "secret", "secret/secret", "new", "absolute", "../victim", "dir/../../victim", "victim/", "secret/", "secret/..", "new/", "secret/new"} {
+			for _, follow := range []uint64{0, lookupFollow} {
+				g.forget()
+				path, size := g.path(at)
+				other, otherSize := g.path("file")
+				out := g.room(64)
+				for _, flags := range []oflags{0, oCreat, oTrunc, oCreat | oExcl, oDirectory} {
+					for _, base := range []Rights{FDRead, FDRead | FDWrite} {
+						if g.call("path_open", preopen, follow, path, size, uint64(flags), uint64(base), rights, 0, out) == ESUCCESS {
+							g.expect(ESUCCESS, "fd_close", uint64(g.u32(out)))
+						}
 					}
 				}
+				g.call("path_filestat_set_times", preopen, follow, path, size, 1, 1, setAtim|setMtim)
+				g.call("path_link", preopen, follow, path, size, preopen, g.put([]byte("linked")), 6)
+				g.call("path_link", preopen, follow, other, otherSize, preopen, path, size)
+				g.call("path_rename", preopen, path, size, preopen, g.put([]byte("renamed")), 7)
+				g.call("path_rename", preopen, g.put([]byte("renamed")), 7, preopen, path, size)
+				g.call("path_rename", preopen, other, otherSize, preopen, path, size)
+				g.call("path_symlink", other, otherSize, preopen, path, size)
+				g.call("path_create_directory", preopen, path, size)
+				g.call("path_remove_directory", preopen, path, size)
+				g.call("path_unlink_file", preopen, path, size)
+				must(t, os.RemoveAll(g.dir))
+				must(t, os.Mkdir(g.dir, 0o755))
+				populate(t, g.dir, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
+				g.replacePreopen(g.dir)
 			}
-			g.call("path_filestat_set_times", preopen, follow, path, size, 1, 1, setAtim|setMtim)
-			g.call("path_link", preopen, follow, path, size, preopen, g.put([]byte("linked")), 6)
-			g.call("path_link", preopen, follow, other, otherSize, preopen, path, size)
-			g.call("path_rename", preopen, path, size, preopen, g.put([]byte("renamed")), 7)
-			g.call("path_rename", preopen, g.put([]byte("renamed")), 7, preopen, path, size)
-			g.call("path_rename", preopen, other, otherSize, preopen, path, size)
-			g.call("path_symlink", other, otherSize, preopen, path, size)
-			g.call("path_create_directory", preopen, path, size)
-			g.call("path_remove_directory", preopen, path, size)
-			g.call("path_unlink_file", preopen, path, size)
-			must(t, os.RemoveAll(g.dir))
-			must(t, os.Mkdir(g.dir, 0o755))
-			populate(t, g.dir, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
-			g.replacePreopen(g.dir)
 		}
-	}
-	if after := listTree(t, outside, g.dir); after != before {
-		t.Errorf("outside was\n%s\nand is\n%s", before, after)
-	}
+		if after := listTree(t, outside, g.dir); after != before {
+			t.Errorf("outside was\n%s\nand is\n%s", before, after)
+		}
+	})
 }
 
 // replacePreopen gives the guest another directory as 3.
