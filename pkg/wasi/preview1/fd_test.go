@@ -284,7 +284,7 @@ func TestSyncAdviseAllocate(t *testing.T) {
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	g, _, _ := newPiped(t, "file")
-	at, n := g.room(24), g.room(8)
+	var at, n uint64
 	flags := func(fd uint64) Fdflags {
 		g.expect(ESUCCESS, "fd_fdstat_get", fd, at)
 		return Fdflags(g.u16(at + 2))

@@ -23,7 +23,6 @@ type function struct {
 type arguments []uint64
 
 func (a arguments) u32(i int) uint32 { return uint32(a[i]) }
-func (a arguments) i32(i int) int32  { return int32(uint32(a[i])) }
 func (a arguments) i64(i int) int64  { return int64(a[i]) }
 
 // functions are all of the specification, in the order of files here.
