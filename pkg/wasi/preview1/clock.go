@@ -92,3 +92,14 @@ func (c *clocks) now(id int32) (int64, Errno) {
 	}
 	return now, ESUCCESS
 }
+
+// coarsen makes a file's times as fine as the clocks: who changes a file and looks at
+// it would have another clock, with all of the kernel's precision since Linux 6.13.
+func (c *clocks) coarsen(st *unix.Stat_t) {
+	if c.coarse <= 0 {
+		return
+	}
+	for _, t := range []*unix.Timespec{&st.Atim, &st.Mtim, &st.Ctim} {
+		t.Nsec -= t.Nsec % int64(c.coarse)
+	}
+}

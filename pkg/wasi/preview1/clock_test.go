@@ -1,6 +1,9 @@
 package preview1
 
 import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -47,6 +50,29 @@ func TestCoarseClocksGoByMilliseconds(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestCoarseClocksAreThoseOfFiles(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(name, nil, 0o600))
+	times := unix.NsecToTimespec(1_234_567_891)
+	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{times, times}, 0))
+	dir, err := unix.Open(filepath.Dir(name), unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	for coarse, want := range map[time.Duration]uint64{0: 1_234_567_891, time.Millisecond: 1_234_000_000} {
+		copied, err := unix.Dup(dir)
+		must(t, err)
+		r := newRig(t, Config{Stdio: [3]int{openFile(t, name), openFile(t, os.DevNull), openFile(t, os.DevNull)}, Preopens: []Preopen{{FD: copied, Name: "/"}}, Clock: coarse})
+		at, path := r.room(filestatSize), r.put([]byte("file"))
+		for function, args := range map[string][]uint64{"fd_filestat_get": {0, at}, "path_filestat_get": {3, 0, path, 4, at}} {
+			r.expect(ESUCCESS, function, args...)
+			if got := binary.LittleEndian.Uint64(r.read(at+48, 8)); got != want {
+				t.Errorf("%s with steps of %v: %d, want %d", function, coarse, got, want)
+			}
+		}
+	}
+	must(t, unix.Close(dir))
 }
 
 func BenchmarkMonotonicClock(b *testing.B) {

@@ -35,6 +35,7 @@ func pathFilestatGet(s *System, m memory, a arguments) Errno {
 	default:
 		return e
 	}
+	s.clock.coarsen(&s.stat)
 	return m.filestat(a.u32(4), &s.stat, kind)
 }
 

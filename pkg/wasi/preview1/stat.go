@@ -25,6 +25,7 @@ func fdFilestatGet(s *System, m memory, a arguments) Errno {
 	if err := fstat(d.fd, st); err != nil {
 		return errnoOf(err)
 	}
+	s.clock.coarsen(st)
 	return m.filestat(a.u32(1), st, d.kind)
 }
 
