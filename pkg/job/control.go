@@ -25,7 +25,8 @@ type Conn interface {
 // may be sent before the runner asks, or is even executed. Only Proceed, before
 // Code, is an answer, to Prepared. The runner reports: Entered when the room is made, Ready or Failed once it
 // knows, or Stale, which the shim answers with Code or NoCode once more. Later
-// the runner may report OutOfMemory. The end of the socket tells either side that
+// the shim may order Terminate or Interrupt, if the job is graceful, and the runner
+// may report OutOfMemory. The end of the socket tells either side that
 // the other one is gone.
 type Control struct {
 	conn Conn

@@ -20,7 +20,7 @@ import (
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 5
+const Version = 6
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
@@ -105,6 +105,9 @@ type Job struct {
 	Listeners []listen.Socket
 	// CoarseClock lets the guest see no time finer than a millisecond.
 	CoarseClock bool
+	// Graceful lets the guest serve its open connections when the shim says Terminate
+	// or Interrupt.
+	Graceful bool
 }
 
 // pack writes or reads a job. Every field has to be named here; the version stays
@@ -128,6 +131,7 @@ func (j *Job) pack(c *packed.Coder) {
 	j.Network, _ = network.Parse(name) // none, if it is not known
 	packed.Slice(c, &j.Listeners, func(s *listen.Socket) { s.Pack(c) })
 	c.Bool(&j.CoarseClock)
+	c.Bool(&j.Graceful)
 }
 
 // Decode reads a job and checks its version.

@@ -28,13 +28,18 @@ const (
 	NoCode Order = "nocode"
 	// Go: run the guest.
 	Go Order = "go"
+	// Terminate: accept no more connections, and end as by SIGTERM when none is open.
+	// Only after Ready, for a job that is graceful, and once; likewise Interrupt.
+	Terminate Order = "term"
+	// Interrupt: the same as by SIGINT.
+	Interrupt Order = "int"
 )
 
 // maxOrder bounds an order in bytes.
 const maxOrder = len(NoCode)
 
-// Send is called by the shim. file stays the caller's; it is nil for Go, and may
-// be for Enter and NoCode.
+// Send is called by the shim. file stays the caller's; it may be nil but for
+// Code, and is for what is not Enter or NoCode.
 func (c *Control) Send(o Order, file *os.File) error {
 	raw, err := c.conn.SyscallConn()
 	if err != nil {
@@ -144,7 +149,7 @@ func (o Order) takes(files int) bool {
 		return files == 1
 	case Enter, NoCode:
 		return files <= 1
-	case Proceed, Go:
+	case Proceed, Go, Terminate, Interrupt:
 		return files == 0
 	default:
 		return false

@@ -30,7 +30,7 @@ func TestOrdersArriveWithTheirFiles(t *testing.T) {
 	orders := []struct {
 		order Order
 		file  string
-	}{{Enter, ""}, {Enter, "the root"}, {Proceed, ""}, {NoCode, ""}, {Code, "first"}, {Code, "second"}, {NoCode, "the module"}, {Go, ""}}
+	}{{Enter, ""}, {Enter, "the root"}, {Proceed, ""}, {NoCode, ""}, {Code, "first"}, {Code, "second"}, {NoCode, "the module"}, {Go, ""}, {Terminate, ""}, {Interrupt, ""}}
 	for _, o := range orders {
 		var file *os.File
 		if o.file != "" {

@@ -20,7 +20,7 @@ import (
 
 // Handoff is what passes between the shim and one runner: the files that the
 // runner inherits and the control socket. Its methods are called one after the
-// other, except OutOfMemory and Close.
+// other, except OutOfMemory, Stop and Close.
 type Handoff struct {
 	files   []*os.File // the runner's, in the order of their descriptors from 3 on
 	module  *os.File   // for a runner that has closed its own
@@ -34,6 +34,9 @@ type Handoff struct {
 	nonsense    error           // why none will come, if the runner lives; set before answers is closed
 	ended       chan struct{}   // closed when the runner's end of the socket is
 	outOfMemory atomic.Bool
+
+	graceful  bool        // the guest may serve its connections first, see Stop
+	stoppable atomic.Bool // it runs, and has not been told to stop
 }
 
 // maxAnswers is how often a runner answers at most: that its room is prepared, that
@@ -44,7 +47,7 @@ const maxAnswers = 5
 // NewHandoff prepares the files for a Wasm plan. The plan's module stays the
 // caller's.
 func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
-	h := &Handoff{answers: make(chan job.Report, maxAnswers), ended: make(chan struct{})}
+	h := &Handoff{answers: make(chan job.Report, maxAnswers), ended: make(chan struct{}), graceful: plan.Job.Graceful}
 	defer func() {
 		if retErr != nil {
 			h.Close()
@@ -194,6 +197,7 @@ func (h *Handoff) Run(ctx context.Context) error {
 		case r.Kind == job.Ready:
 			h.loaded.Code, h.loaded.Time = r.Code, time.Duration(r.Load*float64(time.Millisecond))
 			h.closeModule()
+			h.stoppable.Store(h.graceful)
 			return nil
 		case r.Kind == job.Failed:
 			return fmt.Errorf("%s: %w", r.Message, errdefs.ErrInvalidArgument)
@@ -235,6 +239,13 @@ func (h *Handoff) listen() {
 			answers++
 		}
 	}
+}
+
+// Stop lets a guest end by itself as by the signal, when it has served its
+// connections. It tells whether it will, which it is not asked twice.
+func (h *Handoff) Stop(sig unix.Signal) bool {
+	order, ok := map[unix.Signal]job.Order{unix.SIGTERM: job.Terminate, unix.SIGINT: job.Interrupt}[sig]
+	return ok && h.stoppable.Swap(false) && h.control.Send(order, nil) == nil
 }
 
 // OutOfMemory is called after the runner's end: did the guest end because it

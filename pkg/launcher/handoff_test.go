@@ -109,12 +109,36 @@ func TestReadyRunnerRunsWhenToldTo(t *testing.T) {
 			t.Errorf("order %s, want %s", order, want)
 		}
 	}
+	if h.Stop(unix.SIGTERM) {
+		t.Error("it is stopped by an order, though nobody has asked for that")
+	}
 	if l := h.Loaded(); l.Code != job.CodeCompiled || l.Time != 1500*time.Millisecond || l.Stale != nil {
 		t.Errorf("loaded %+v", l)
 	}
 	must(t, conn.Close())
 	if h.OutOfMemory() {
 		t.Error("out of memory")
+	}
+}
+
+func TestGracefulRunnerIsToldToStopOnceItRuns(t *testing.T) {
+	t.Parallel()
+	h, conn := newHandoff(t)
+	h.graceful = true
+	runner := job.NewControl(conn)
+	must(t, h.Provide(t.Context(), nil))
+	if h.Stop(unix.SIGTERM) {
+		t.Error("told to stop before it runs")
+	}
+	must(t, runner.Report(job.Report{Kind: job.Ready}))
+	must(t, run(t, h))
+	if h.Stop(unix.SIGHUP) || !h.Stop(unix.SIGINT) || h.Stop(unix.SIGTERM) {
+		t.Error("it has to be told once, by SIGINT")
+	}
+	for _, want := range []job.Order{job.NoCode, job.Go, job.Interrupt} {
+		if order, _ := receive(t, runner); order != want {
+			t.Errorf("order %s, want %s", order, want)
+		}
 	}
 }
 

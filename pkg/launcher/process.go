@@ -103,7 +103,8 @@ func (p *Process) Wait() (e reaper.Exit, outOfMemory bool) {
 
 // Signal sends sig. WASI has no signals, and a Go signal handler may never run
 // while a guest spins, so for a guest the default action of the signal is
-// carried out: SIGKILL where that is to terminate, nothing where it is ignored.
+// carried out: SIGKILL where that is to terminate, nothing where it is ignored. A
+// graceful guest may serve its connections after the first SIGTERM or SIGINT.
 //
 // The error is NotFound if the process has ended.
 func (p *Process) Signal(sig unix.Signal) error {
@@ -112,6 +113,9 @@ func (p *Process) Signal(sig unix.Signal) error {
 		case ignore:
 			return nil
 		case terminate:
+			if p.Handoff.Stop(sig) {
+				return nil
+			}
 			p.requested.CompareAndSwap(0, int32(sig))
 			sig = unix.SIGKILL
 		case stop, proceed:
@@ -120,7 +124,8 @@ func (p *Process) Signal(sig unix.Signal) error {
 	return p.send(sig)
 }
 
-// DiesOf tells whether Signal(sig) ends the process whatever it makes of it.
+// DiesOf tells whether Signal(sig) ends the process whatever it makes of it, or tells
+// a graceful guest to end.
 func (p *Process) DiesOf(sig unix.Signal) bool {
 	return sig == unix.SIGKILL || p.Handoff != nil && defaultAction(sig) == terminate
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
@@ -70,6 +71,52 @@ func TestNativeProcessGetsTheSignalItself(t *testing.T) {
 		t.Errorf("%+v, out of memory: %t", e, oom)
 	}
 	p.Release()
+}
+
+// The first signal is an order to a graceful guest that runs, and the second one
+// ends it, as every other does. What it makes of the order is its status.
+func TestGracefulGuestIsAskedFirst(t *testing.T) {
+	t.Parallel()
+	for sig, want := range map[unix.Signal]job.Order{unix.SIGTERM: job.Terminate, unix.SIGINT: job.Interrupt} {
+		for last, status := range map[unix.Signal]uint32{unix.SIGTERM: 143, unix.SIGKILL: 137} {
+			p, conn := graceful(t)
+			p.Handoff.stoppable.Store(true) // as Run does
+			must(t, p.Signal(sig))
+			if order, _ := receive(t, job.NewControl(conn)); order != want {
+				t.Errorf("%s: order %q", sig, order)
+			}
+			must(t, p.Signal(0)) // it lives
+			must(t, p.Signal(last))
+			if e, _ := p.Wait(); e.Status != status {
+				t.Errorf("%s, then %s: %+v", sig, last, e)
+			}
+			p.Release()
+		}
+	}
+}
+
+func TestGracefulGuestEndsAtOnceByOtherSignals(t *testing.T) {
+	t.Parallel()
+	for sig, runs := range map[unix.Signal]bool{unix.SIGHUP: true, unix.SIGKILL: true, unix.SIGTERM: false} {
+		p, conn := graceful(t)
+		p.Handoff.stoppable.Store(runs)
+		must(t, p.Signal(sig))
+		must(t, conn.Close())
+		if e, _ := p.Wait(); e.Status != 128+uint32(sig) {
+			t.Errorf("%s: %+v", sig, e)
+		}
+		p.Release()
+	}
+}
+
+// graceful is a guest's runner, and its end of the control socket.
+func graceful(t *testing.T) (*Process, *net.UnixConn) {
+	t.Helper()
+	p := child(t, true, "sleep", "60")
+	p.Handoff.Close()
+	var conn *net.UnixConn
+	p.Handoff, conn = newHandoff(t)
+	return p, conn
 }
 
 // A kill that nobody asked for is not turned into something else, and an exit

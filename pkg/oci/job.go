@@ -43,6 +43,7 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 		Network:          p.settings.network,
 		Listeners:        listeners,
 		CoarseClock:      p.settings.coarseClock,
+		Graceful:         p.settings.graceful && p.first,
 	}, nil
 }
 

@@ -303,13 +303,16 @@ func TestAnnotationsTakeFromTheGuest(t *testing.T) {
 	t.Parallel()
 	const p = annotationPrefix
 	s := spec([]string{"/app.wasm"}, env("A=b"), annotation(p+"preopens", "/data:ro"), annotation(p+"env", "none"), annotation(p+"clock", "coarse"),
-		annotation(p+"network", "listen"))
+		annotation(p+"network", "listen"), annotation(p+"stop", "graceful"))
 	root := image(t)
 	first, err := plan(t, root, s)
 	check(t, err)
 	further, err := PlanExec(s.Process, s, bundleTree(t, root))
 	check(t, err)
 	defer further.Close()
+	if !first.Job.Graceful || further.Job.Graceful {
+		t.Errorf("graceful: %t, a further process %t", first.Job.Graceful, further.Job.Graceful)
+	}
 	for _, j := range []*job.Job{first.Job, further.Job} {
 		if len(j.Env) != 0 || !j.CoarseClock || j.Network != network.Listen || !reflect.DeepEqual(j.Preopens, []job.Preopen{{Guest: "/data", Host: "/data", ReadOnly: true}}) {
 			t.Errorf("%+v", j)

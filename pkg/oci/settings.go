@@ -36,6 +36,7 @@ type settings struct {
 	listeners   []listen.Socket
 	listens     bool
 	coarseClock bool
+	graceful    bool
 }
 
 // setters read the value of each annotation. An error says what to write.
@@ -87,6 +88,13 @@ var setters = map[string]func(s *settings, value string) error{
 			return invalidf(`want "fine" or "coarse"`)
 		}
 		s.coarseClock = value == "coarse"
+		return nil
+	},
+	"stop": func(s *settings, value string) error {
+		if value != "immediate" && value != "graceful" {
+			return invalidf(`want "immediate" or "graceful"`)
+		}
+		s.graceful = value == "graceful"
 		return nil
 	},
 }

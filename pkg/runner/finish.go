@@ -15,7 +15,7 @@ import (
 
 // run lets the guest go and turns its end into the exit status of the process.
 func (g *guest) run(ctx context.Context, control *job.Control, stderr io.Writer) int {
-	status := g.finish(g.call(ctx), stderr)
+	status := g.finish(g.call(ctx, control), stderr)
 	if status != 0 && g.memory.Refused() {
 		// What the guest says about the refusal differs with its language, so
 		// the fact counts.

@@ -31,9 +31,12 @@ type guest struct {
 }
 
 // call runs the guest to its end.
-func (g *guest) call(ctx context.Context) error {
+func (g *guest) call(ctx context.Context, control *job.Control) error {
 	if err := escape(g.job); err != nil {
 		return err
+	}
+	if g.job.Graceful {
+		go g.awaitStop(control)
 	}
 	ctx = preview1.WithSystem(experimental.WithMemoryAllocator(ctx, g.memory), g.system)
 	// Its functions are called below.

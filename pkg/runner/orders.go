@@ -52,7 +52,7 @@ func (o *orders) next() (job.Order, *os.File, error) {
 		switch {
 		case err != nil:
 			return "", nil, err
-		case order == job.Enter, order == job.Proceed:
+		case order == job.Enter, order == job.Proceed, order == job.Terminate, order == job.Interrupt:
 			if file != nil {
 				file.Close()
 			}

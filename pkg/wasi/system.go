@@ -27,7 +27,7 @@ const (
 // tells that there are no magic links below the process's root (see package room).
 // The error is a sentence.
 func New(j *job.Job, plain bool) (*preview1.System, error) {
-	config := preview1.Config{Args: j.Args, Env: j.Env, Stdio: [3]int{stdin, stdout, -1}, Network: j.Network}
+	config := preview1.Config{Args: j.Args, Env: j.Env, Stdio: [3]int{stdin, stdout, -1}, Network: j.Network, Stoppable: j.Graceful}
 	if j.CoarseClock {
 		config.Clock = coarse
 	}

@@ -62,7 +62,7 @@ func (c Call) Socket(number uint32, rights Rights) (Socket, Errno) {
 		return Socket{}, ENOTCONN
 	}
 	d, e = c.system.files.get(number, rights)
-	return Socket{d}, e
+	return Socket{c.system, d}, e
 }
 
 // AddSocket gives a new socket of the host a number, and closes it if there is none.
@@ -81,7 +81,7 @@ func (c Call) add(d *descriptor) (uint32, Errno) {
 
 // Accept takes a connection, which blocks, and gives it a number. As accept(2).
 func (c Call) Accept(s Socket) (uint32, Errno) {
-	d, e := s.d.accept(false)
+	d, e := c.system.accept(s.d, false)
 	if e != ESUCCESS {
 		return 0, e
 	}
@@ -89,7 +89,10 @@ func (c Call) Accept(s Socket) (uint32, Errno) {
 }
 
 // Socket is a socket that a guest has open.
-type Socket struct{ d *descriptor }
+type Socket struct {
+	system *System
+	d      *descriptor
+}
 
 // FD is the host's number.
 func (s Socket) FD() int { return s.d.fd }
@@ -110,6 +113,7 @@ func (s Socket) Listen(backlog int) Errno {
 		s.d.listens = true
 		s.d.base = s.d.base&rightsOfListener | SockAccept
 		s.d.inherit = rightsOfSocket
+		s.system.stopper.listens(s.d)
 	}
 	return ESUCCESS
 }

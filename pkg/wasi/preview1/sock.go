@@ -36,7 +36,7 @@ func sockAccept(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	d, e := listener.accept(a.u32(1)&uint32(Nonblock) != 0)
+	d, e := s.accept(listener, a.u32(1)&uint32(Nonblock) != 0)
 	if e != ESUCCESS {
 		return e
 	}
@@ -46,6 +46,18 @@ func sockAccept(s *System, m memory, a arguments) Errno {
 		return e
 	}
 	return m.put32(a.u32(2), number)
+}
+
+// accept takes a connection, which counts for those who want to stop the guest.
+func (s *System) accept(listener *descriptor, nonblocking bool) (*descriptor, Errno) {
+	s.stopper.connects()
+	d, e := listener.accept(nonblocking)
+	if e != ESUCCESS {
+		s.stopper.disconnects()
+		return nil, e
+	}
+	d.stopper = s.stopper
+	return d, ESUCCESS
 }
 
 // accept takes a connection, with the rights that the listener passes on.
@@ -58,6 +70,9 @@ func (d *descriptor) accept(nonblocking bool) (*descriptor, Errno) {
 		fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(d.fd), 0, 0, flags, 0, 0)
 		if errno == 0 {
 			return &descriptor{fd: int(fd), kind: SocketStream, base: d.inherit, inherit: d.inherit}, ESUCCESS
+		}
+		if errno == unix.EAGAIN && d.stopper.stops() {
+			return nil, EINVAL // as of other sockets: a unix socket that does not block knows nothing
 		}
 		if !d.again(errno, unix.POLLIN) {
 			return nil, errnoOf(errno)

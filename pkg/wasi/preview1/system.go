@@ -25,6 +25,7 @@ type System struct {
 	iovecs    []iovec     // of the last call, see scatter
 	stat      unix.Stat_t // of the last call
 	network   network.Policy
+	stopper   *stopper
 }
 
 // Config describes a System. The descriptors are handed over: Close closes them.
@@ -42,6 +43,8 @@ type Config struct {
 	Clock time.Duration
 	// Network is how far it may use the network.
 	Network network.Policy
+	// Stoppable allows Stop.
+	Stoppable bool
 }
 
 // Preopen is a descriptor that a guest finds open when it starts.
@@ -67,6 +70,9 @@ type Preopen struct {
 // descriptor that cannot be passed on; then nothing has been handed over.
 func New(c Config) (*System, error) {
 	s := &System{args: c.Args, yielder: newYielder(), network: c.Network}
+	if c.Stoppable {
+		s.stopper = new(stopper)
+	}
 	var err error
 	if s.clock, err = newClocks(c.Clock); err != nil {
 		return nil, err
@@ -105,6 +111,9 @@ func (s *System) Add(p Preopen) error {
 		return err
 	}
 	d.patient = p.Patient
+	if d.listens {
+		s.stopper.listens(d)
+	}
 	s.files.slots = append(s.files.slots, d)
 	return nil
 }

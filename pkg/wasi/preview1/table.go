@@ -36,6 +36,9 @@ type descriptor struct {
 	// patient makes a socket that does not block wait nevertheless: the guest has not
 	// asked yet whether it does. See Preopen.
 	patient bool
+	// stopper is for a listener, or a connection that was accepted, of a guest that can
+	// be stopped.
+	stopper *stopper
 	// polled is where a poller may have it.
 	polled int
 }
@@ -152,6 +155,9 @@ func (d *descriptor) close() Errno {
 	if d.directory != nil {
 		d.directory.release()
 		return ESUCCESS
+	}
+	if d.stopper != nil {
+		return errnoOf(d.stopper.close(d))
 	}
 	return errnoOf(closeFD(d.fd))
 }

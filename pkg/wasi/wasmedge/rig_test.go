@@ -36,6 +36,7 @@ var ofPreview1 = []preview1.Extension{
 type rig struct {
 	t      testing.TB
 	ctx    context.Context
+	system *preview1.System
 	module api.Module
 	used   uint32
 }
@@ -98,7 +99,7 @@ func newRig(t testing.TB, version int, c preview1.Config) *rig {
 	system, err := preview1.New(c)
 	must(t, err)
 	t.Cleanup(system.Close)
-	r := &rig{t: t, used: 64, ctx: preview1.WithSystem(context.Background(), system)}
+	r := &rig{t: t, used: 64, system: system, ctx: preview1.WithSystem(context.Background(), system)}
 	runtime := wazero.NewRuntimeWithConfig(r.ctx, wazero.NewRuntimeConfigInterpreter())
 	t.Cleanup(func() { runtime.Close(r.ctx) })
 	host(t, r.ctx, runtime, passing(t, t.TempDir(), version))

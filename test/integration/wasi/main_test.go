@@ -36,6 +36,8 @@ func TestServers(t *testing.T) {
 			"loopback":                loopback,
 			"what cannot be had":      refusals,
 			"exec in a server":        execInServer,
+			"a graceful stop":         gracefulStop,
+			"an immediate stop":       immediateStop,
 			"several of one net/http": several,
 			"a thousand connections":  thousand,
 			"QuickJS of WasmEdge":     quickjs,

@@ -1,7 +1,9 @@
-// Command webserver is an ordinary HTTP server that finds its listeners open.
+// Command webserver is an ordinary HTTP server that finds its listeners open. When one
+// accepts no more, it serves what it has begun to.
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,12 +11,20 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from", r.URL.Path) })
 	http.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	http.HandleFunc("/environ", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, strings.Join(os.Environ(), "\n")) })
+	http.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "the first half")
+		w.(http.Flusher).Flush()
+		time.Sleep(2 * time.Second)
+		fmt.Fprintln(w, "the second half")
+	})
+	server := new(http.Server)
 	first, _ := strconv.Atoi(os.Getenv("LISTEN_FDS_START"))
 	count, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	failed := make(chan error)
@@ -24,9 +34,10 @@ func main() {
 			fmt.Fprintln(os.Stderr, "webserver:", err)
 			os.Exit(1)
 		}
-		go func() { failed <- http.Serve(l, nil) }()
+		go func() { failed <- server.Serve(l) }()
 	}
 	fmt.Println("serving")
 	fmt.Fprintln(os.Stderr, "webserver:", <-failed)
+	server.Shutdown(context.Background())
 	os.Exit(1)
 }

@@ -1,0 +1,28 @@
+package runner
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
+)
+
+// awaitStop waits until the shim wants the guest to stop, which may never be. Then it
+// ends the process as soon as the guest has served those whom it has accepted. The
+// guest need not take part: it may compute, and never call again.
+func (g *guest) awaitStop(control *job.Control) {
+	for {
+		order, err := control.ReceiveBare()
+		if err != nil {
+			return // the shim is gone, and so is this process
+		}
+		if sig, ok := stopSignals[order]; ok {
+			g.system.Stop(func() { os.Exit(statusSignal + int(sig)) })
+			return
+		}
+	}
+}
+
+// stopSignals are those that orders stand for.
+var stopSignals = map[job.Order]unix.Signal{job.Terminate: unix.SIGTERM, job.Interrupt: unix.SIGINT}
