@@ -30,8 +30,8 @@ const (
 
 var errDamaged = errors.New("damaged protobuf message")
 
-// Each calls f for each field of an encoded message, with the bytes of a string or
-// message, or the number of a varint. Fields of other types come without a value.
+// Each calls f for each field of an encoded message that is a string or message, with
+// its bytes, or a varint, with its number and nil. Fields of other types are left out.
 // It ends at the first error.
 func Each(message []byte, f func(n Number, value []byte, number uint64) error) error {
 	for len(message) > 0 {
@@ -40,6 +40,9 @@ func Each(message []byte, f func(n Number, value []byte, number uint64) error) e
 			return err
 		}
 		message = rest
+		if field.Kind != Bytes && field.Kind != Varint {
+			continue
+		}
 		if err := f(field.Number, field.Bytes, field.Varint); err != nil {
 			return err
 		}

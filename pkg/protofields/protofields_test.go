@@ -16,7 +16,7 @@ type field struct {
 	number uint64
 }
 
-// reference is what the protobuf library finds.
+// reference is what the protobuf library finds, of the types that Each has.
 func reference(message []byte) (fields []field, ok bool) {
 	for len(message) > 0 {
 		n, kind, size := protowire.ConsumeTag(message)
@@ -37,7 +37,9 @@ func reference(message []byte) (fields []field, ok bool) {
 			return fields, false
 		}
 		message = message[size:]
-		fields = append(fields, f)
+		if kind == protowire.BytesType || kind == protowire.VarintType {
+			fields = append(fields, f)
+		}
 	}
 	return fields, true
 }

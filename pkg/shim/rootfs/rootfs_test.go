@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/mountinfo"
@@ -283,15 +284,30 @@ func TestImagesOfFileSystems(t *testing.T) {
 			}
 		})
 	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // a device lets go when it can
+		held := loops(t, f.dir)
+		if len(held) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still there: %q", held)
+		}
+	}
+}
+
+// loops are the files below dir that loop devices have.
+func loops(t *testing.T, dir string) (held []string) {
+	t.Helper()
 	backing, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range backing {
-		if data, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(data), f.dir) {
-			t.Errorf("%s still has %s", file, data)
+		if data, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(data), dir) {
+			held = append(held, string(data))
 		}
 	}
+	return held
 }
 
 func TestWhatCannotBeMounted(t *testing.T) {
