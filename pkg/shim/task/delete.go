@@ -101,6 +101,13 @@ func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*wi
 // StopIfIdle stops the shim unless it has, or is about to get, a container, or has
 // a pod.
 func (s *Service) StopIfIdle(ctx context.Context) error {
+	// One after the other, and not again when it has been stopped: the process could end
+	// while it has the socket's lock, which would stay.
+	s.retiring.Lock()
+	defer s.retiring.Unlock()
+	if s.isStopping() {
+		return nil
+	}
 	retired, err := s.Retire(ctx, s.empty)
 	if err != nil {
 		return fmt.Errorf("shut down: %w", err)
@@ -110,6 +117,12 @@ func (s *Service) StopIfIdle(ctx context.Context) error {
 		s.Stop()
 	}
 	return nil
+}
+
+func (s *Service) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
 }
 
 func (s *Service) empty() bool {

@@ -52,6 +52,8 @@ type Config struct {
 type Service struct {
 	Config
 
+	retiring sync.Mutex // see StopIfIdle
+
 	mu         sync.Mutex
 	containers map[string]*container // nil while Create is under way
 	creations  map[string]*creation  // the Creates under way

@@ -30,10 +30,11 @@ type suite struct {
 // guests are the programs for the tests' images, which are built here: the guest
 // is slow.
 var guests = map[string][]testenv.Kind{
-	"multi":   {testenv.Wasm, testenv.Native},
-	"toolbox": {testenv.Native},
-	"pause":   {testenv.Native},
-	"winsize": {testenv.Native},
+	"multi":     {testenv.Wasm, testenv.Native},
+	"toolbox":   {testenv.Native},
+	"pause":     {testenv.Native},
+	"winsize":   {testenv.Native},
+	"webserver": {testenv.Wasm},
 }
 
 // slow is how many times as long everything may take in a guest.
