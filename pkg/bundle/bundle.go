@@ -13,20 +13,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle/names"
 )
 
 // Names of the files in a bundle that are ours. containerd's own are
 // config.json, rootfs, log, work, address, bootstrap.json, shim-binary-path.
 const (
-	stateFile   = "wazero.json"
-	exitFile    = "exit.json"
-	socketFile  = "socket.json"
-	deletedFile = "deleted"
+	stateFile   = names.State
+	exitFile    = names.Exit
+	socketFile  = names.Socket
+	deletedFile = names.Deleted
 	directFile  = "direct.json"
 	rootfsDir   = "rootfs"
 	runcRootDir = "runc"
-	// addressFile is containerd's, but before 2.0 the shim writes it.
-	addressFile = "address"
+	addressFile = names.Address
 )
 
 // Dir is the absolute path of a bundle.

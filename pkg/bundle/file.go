@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle/names"
 )
 
-// maxFile bounds a file in bytes. The strings in it (ids, paths) are bounded by
-// containerd and Linux far below that.
-const maxFile = 64 << 10
+const maxFile = names.MaxFile
 
 // header is common to all files.
 type header struct {

@@ -1,12 +1,16 @@
 package bundle
 
-import "time"
+import (
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle/names"
+)
 
 // The newest versions that this code understands, and the ones that it writes.
 const (
-	stateVersion  = 1
-	exitVersion   = 1
-	socketVersion = 1
+	stateVersion  = names.StateVersion
+	exitVersion   = names.ExitVersion
+	socketVersion = names.SocketVersion
 )
 
 // State is what the shim knows about a container and cleaning up needs. The shim

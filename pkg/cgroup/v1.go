@@ -39,21 +39,11 @@ func (c *v1) WatchOOM(ctx context.Context, notify func()) error {
 	if err != nil {
 		return fmt.Errorf("watch memory: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { events.Close() })
-	go func() {
-		defer events.Close()
-		defer stop()
-		var counter [8]byte
-		for {
-			if _, err := events.Read(counter[:]); err != nil {
-				return
-			}
-			if ctx.Err() != nil {
-				return
-			}
-			notify()
-		}
-	}()
+	const counter = 8 // bytes: eventfd(2)
+	go watch(ctx, events, counter, func() (more bool) {
+		notify()
+		return true
+	})
 	return nil
 }
 

@@ -30,19 +30,12 @@ func (c *v2) WatchOOM(ctx context.Context, notify func()) error {
 	if err != nil {
 		return fmt.Errorf("watch memory: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { events.Close() })
-	go func() {
-		defer events.Close()
-		defer stop()
-		var buf [4096]byte // of events that all say the same
-		for populated := true; populated; {
-			if _, err := events.Read(buf[:]); err != nil || ctx.Err() != nil {
-				return
-			}
-			populated = c.isPopulated() // first: the kill of the last member is news, too
-			notify()
-		}
-	}()
+	const many = 4096 // bytes of events that all say the same
+	go watch(ctx, events, many, func() (more bool) {
+		populated := c.isPopulated() // first: the kill of the last member is news, too
+		notify()
+		return populated
+	})
 	return nil
 }
 

@@ -24,9 +24,6 @@ import (
 // execPath is job.ExecPath: the shim's own processes, whose arguments may be anything.
 const execPath = "/proc/self/fd/3"
 
-// maxStdin is package bootstrap's.
-const maxStdin = 10 << 20
-
 // stdin is what has been read for nothing.
 var stdin []byte
 
@@ -62,7 +59,7 @@ func start(c quick.Command, dir string) error {
 		return quick.ErrUnsure
 	}
 	var err error
-	if stdin, err = quick.ReadAll(syscall.Stdin, 4<<10, maxStdin); err != nil {
+	if stdin, err = quick.ReadAll(syscall.Stdin, 4<<10, quick.MaxStdin); err != nil {
 		return quick.ErrUnsure
 	}
 	s := quick.Start{Command: c, Environ: os.Environ(), Dir: dir, Stdin: stdin, Answer: answer}

@@ -23,10 +23,10 @@ type Conn interface {
 //
 // The shim orders: Enter if the job has a room, then Code or NoCode, then Go; all
 // may be sent before the runner asks, or is even executed. Only Proceed, before
-// Code, is an answer, to Prepared. The runner reports: Entered when the room is made, Ready or Failed once it
-// knows, or Stale, which the shim answers with Code or NoCode once more. Later
-// the shim may order Terminate or Interrupt, if the job is graceful, and the runner
-// may report OutOfMemory. The end of the socket tells either side that
+// Code, is an answer, to Prepared. The runner reports: Entered when the room is made,
+// Ready or Failed once it knows, or Stale, which the shim answers with Code or NoCode
+// once more. Later the shim may order Terminate or Interrupt, if the job is graceful,
+// and the runner may report OutOfMemory. The end of the socket tells either side that
 // the other one is gone.
 type Control struct {
 	conn Conn

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
@@ -26,10 +25,10 @@ type loader struct {
 	file *os.File
 	// canCompile tells whether code can be executed here at all.
 	canCompile bool
-	// module and runtime have been prepared while the shim looks for the code.
-	// They are for code from the cache.
-	module  func() (*engine.Module, error)
-	runtime func() (*engine.Runtime, error)
+	// module and runtime are for code from the cache; nil if they are not there, see
+	// prepare.
+	module  *engine.Module
+	runtime *engine.Runtime
 	// outline of the module and use of memory are known when it is loaded.
 	outline *wasmbin.Module
 	usage   usage
@@ -44,8 +43,8 @@ func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (
 	}
 	defer l.closeFile()
 	if l.canCompile {
-		l.module = done(engine.ReadModule(l.file, j.Module))
-		l.runtime = done(engine.NewLoader(ctx))
+		// While the shim looks for the code. An error comes again if there is some.
+		_ = l.prepare(ctx)
 	}
 	var err error
 	if l.guest.system, err = wasi.New(j, j.Room != nil && !room.HasMagicLinks()); err != nil {
@@ -55,9 +54,17 @@ func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (
 	return l.guest, report, err
 }
 
-// done is a function that returns a result that is there.
-func done[T any](v T, err error) func() (T, error) {
-	return func() (T, error) { return v, err }
+// prepare makes what it takes to use code from the cache, as far as it is not there.
+func (l *loader) prepare(ctx context.Context) (err error) {
+	if l.module == nil {
+		if l.module, err = engine.ReadModule(l.file, l.job.Module); err != nil {
+			return err
+		}
+	}
+	if l.runtime == nil {
+		l.runtime, err = engine.NewLoader(ctx)
+	}
+	return err
 }
 
 // load asks for code until there is some that can be used, or none.
@@ -111,32 +118,27 @@ func (l *loader) loadCode(ctx context.Context, file *os.File) error {
 		return err
 	}
 	defer entry.Close()
-	module, err := l.module()
-	if err != nil {
+	if err := l.prepare(ctx); err != nil {
 		return err
 	}
-	if l.guest.runtime, err = l.runtime(); err != nil {
-		return err
-	}
-	if err := entry.Check(module); err != nil {
+	if err := entry.Check(l.module); err != nil {
 		// The file stays open, and may not be the one any more that it was.
-		module.Free()
-		l.module = sync.OnceValues(func() (*engine.Module, error) { return engine.ReadModule(l.file, l.job.Module) })
+		l.module.Free()
+		l.module = nil
 		return err
 	}
 	l.closeFile() // before anything of the module is looked at
-	if l.outline, err = module.Outline(); err != nil {
+	if l.outline, err = l.module.Outline(); err != nil {
 		return err
 	}
+	l.guest.runtime, l.runtime = l.runtime, nil // another attempt takes another one
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	// In case of another attempt:
-	l.runtime = sync.OnceValues(func() (*engine.Runtime, error) { return engine.NewLoader(ctx) })
-	if l.guest.compiled, err = l.guest.runtime.Load(ctx, module, entry); err != nil {
+	if l.guest.compiled, err = l.guest.runtime.Load(ctx, l.module, entry); err != nil {
 		return err
 	}
-	l.guest.use, l.usage.image = job.CodeShared, module.Image()
+	l.guest.use, l.usage.image = job.CodeShared, l.module.Image()
 	if !entry.Shared() {
 		l.guest.use, l.usage.code = job.CodePrivate, entry.CodeSize()
 	}
@@ -185,14 +187,13 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 
 // discard frees what has been prepared for code from the cache.
 func (l *loader) discard(ctx context.Context) {
-	if !l.canCompile {
-		return
+	if l.module != nil {
+		l.module.Free()
+		l.module = nil
 	}
-	if m, err := l.module(); err == nil {
-		m.Free()
-	}
-	if r, err := l.runtime(); err == nil {
-		r.Close(ctx)
+	if l.runtime != nil {
+		l.runtime.Close(ctx)
+		l.runtime = nil
 	}
 }
 

@@ -33,31 +33,10 @@ type Cgroup struct {
 	limits limits
 }
 
-// Create makes the cgroup path, below the root of every hierarchy that runc uses,
-// with limits. If it fails, nothing that it made is left. It takes over an empty
-// cgroup, but one with members or a frozen one is an error.
-func Create(path string, r *specs.LinuxResources) (*Cgroup, error) {
-	l, err := host()
-	if err != nil {
-		return nil, err
-	}
-	return create(l, path, r)
-}
-
-func create(l *cgroupfs.Layout, path string, r *specs.LinuxResources) (*Cgroup, error) {
-	c, made, err := prepare(l, path, r)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Limit(); err != nil {
-		made.undo()
-		return nil, err
-	}
-	return c, nil
-}
-
-// Prepare is Create without the limits, which Limit sets. So the first process can
-// be cloned by a Thread, which must not run into them.
+// Prepare makes the cgroup path, below the root of every hierarchy that runc uses,
+// without limits, which Begin sets: so the first process can be cloned by a Thread,
+// which must not run into them. If it fails, nothing that it made is left. It takes
+// over an empty cgroup, but one with members or a frozen one is an error.
 func Prepare(path string, r *specs.LinuxResources) (*Cgroup, error) {
 	l, err := host()
 	if err != nil {

@@ -291,9 +291,11 @@ func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.
 		return nil, err
 	}
 	p.AtEnd(c.cloner.children.Reap)
-	// Without it the exit would take longer, and nothing else.
-	if mounts, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil {
-		p.Keep(mounts)
+	if l.root == nil { // the mounts are its own, and not those of a room that it joins
+		// Without it the exit would take longer, and nothing else.
+		if mounts, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil {
+			p.Keep(mounts)
+		}
 	}
 	if err := streams.attach(l.streams); err != nil {
 		p.Discard()

@@ -7,15 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle/names"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/protofields"
-)
-
-// Names of package bundle's files, which have all the same version.
-const (
-	deletedFile   = "deleted"
-	exitFile      = "exit.json"
-	stateFile     = "wazero.json"
-	recordVersion = 1
 )
 
 // statusKilled is the exit status of what nobody has seen the end of.
@@ -53,7 +46,7 @@ func Delete(c Command, dir string) (End, error) {
 	if err := syscall.Stat(dir, &st); errors.Is(err, fs.ErrNotExist) {
 		return Killed(), nil
 	}
-	if err := syscall.Lstat(dir+"/"+deletedFile, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+	if err := syscall.Lstat(dir+"/"+names.Deleted, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return End{}, ErrUnsure
 	}
 	e, err := readEnd(dir)
@@ -87,7 +80,7 @@ func LeaveShim(socket, id string) (alive bool) {
 
 // readSocket reads where the shim listens; empty if that is not recorded.
 func readSocket(dir string) (socket string, err error) {
-	err = readRecord(dir+"/"+socketFile, func(name string, value []byte) (sure bool) {
+	err = readRecord(dir+"/"+names.Socket, names.SocketVersion, func(name string, value []byte) (sure bool) {
 		if name == "path" {
 			socket, sure = text(value)
 			return sure
@@ -103,7 +96,7 @@ func readSocket(dir string) (socket string, err error) {
 // readEnd reads how the container ended, or at least what its process was.
 func readEnd(dir string) (End, error) {
 	var e End
-	err := readRecord(dir+"/"+exitFile, func(name string, value []byte) (sure bool) {
+	err := readRecord(dir+"/"+names.Exit, names.ExitVersion, func(name string, value []byte) (sure bool) {
 		switch name {
 		case "pid":
 			e.Pid, sure = number(value)
@@ -126,7 +119,7 @@ func readEnd(dir string) (End, error) {
 		return e, err
 	}
 	e = Killed()
-	err = readRecord(dir+"/"+stateFile, func(name string, value []byte) (sure bool) {
+	err = readRecord(dir+"/"+names.State, names.StateVersion, func(name string, value []byte) (sure bool) {
 		if name == "pid" {
 			e.Pid, sure = number(value)
 			return sure
@@ -139,10 +132,10 @@ func readEnd(dir string) (End, error) {
 	return e, err
 }
 
-// readRecord reads a file of package bundle. It is sure only of the version that it
-// knows. errors.Is(err, fs.ErrNotExist) holds when there is no file.
-func readRecord(name string, f func(name string, value []byte) (sure bool)) error {
-	data, err := readFile(name, maxRecord)
+// readRecord reads a file of package bundle. It is sure only of the version that is
+// known. errors.Is(err, fs.ErrNotExist) holds when there is no file.
+func readRecord(name string, known uint32, f func(name string, value []byte) (sure bool)) error {
+	data, err := readFile(name, names.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -157,7 +150,7 @@ func readRecord(name string, f func(name string, value []byte) (sure bool)) erro
 		}
 		return !resembles(name, "version") && f(name, value)
 	})
-	if !sure || version != recordVersion {
+	if !sure || version != known {
 		return ErrUnsure
 	}
 	return nil

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// maxRecord bounds a file of package bundle in bytes, as that package does.
-const maxRecord = 64 << 10
-
 // readFile reads a regular file of at most limit bytes. Of anything else it is not
 // sure.
 func readFile(name string, limit int) ([]byte, error) {

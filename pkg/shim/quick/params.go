@@ -15,6 +15,9 @@ const (
 	schedCoreEnv    = "SCHED_CORE"
 )
 
+// MaxStdin bounds what containerd sends, in bytes.
+const MaxStdin = 10 << 20
+
 // defaultSocketDir is where the shims of all runtimes listen
 // (containerd 2.4: pkg/shim/util_unix.go).
 const defaultSocketDir = "/run/containerd/s"

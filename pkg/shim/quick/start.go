@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle/names"
 )
 
 const (
@@ -15,12 +18,6 @@ const (
 	lockTimeout = 10 * time.Second
 	// removeDeadTimeout bounds waiting for the lock of a dead shim's socket.
 	removeDeadTimeout = 500 * time.Millisecond
-)
-
-// Names of package bundle's files.
-const (
-	socketFile  = "socket.json"
-	addressFile = "address"
 )
 
 // Start is a process with the action start.
@@ -68,8 +65,8 @@ func (s *Start) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	record := append(append([]byte(`{"version":1,"path":`), quote(socket)...), '}')
-	if err := replaceFile(s.Dir+"/"+socketFile, record); err != nil {
+	record := append(append([]byte(`{"version":`+strconv.Itoa(names.SocketVersion)+`,"path":`), quote(socket)...), '}')
+	if err := replaceFile(s.Dir+"/"+names.Socket, record); err != nil {
 		return err
 	}
 	undo, err := s.provide(ctx, &ps, socket)
@@ -87,7 +84,7 @@ func (s *Start) Run(ctx context.Context) error {
 // the file "address" after a restart.
 func (s *Start) answer(ps *params, address string) error {
 	if !ps.modern {
-		if err := replaceFile(s.Dir+"/"+addressFile, []byte(address)); err != nil {
+		if err := replaceFile(s.Dir+"/"+names.Address, []byte(address)); err != nil {
 			return err
 		}
 	}

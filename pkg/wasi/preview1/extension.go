@@ -52,16 +52,7 @@ func (c Call) Vectors(at, count uint32) ([][]byte, Errno) {
 
 // Socket finds a socket with rights. EBADF, ENOTSOCK, ENOTCAPABLE.
 func (c Call) Socket(number uint32, rights Rights) (Socket, Errno) {
-	d, e := c.system.files.get(number, 0)
-	switch {
-	case e != ESUCCESS:
-		return Socket{}, e
-	case !d.isSocket():
-		return Socket{}, ENOTSOCK
-	case d.listens && rights&(FDRead|FDWrite) != 0: // as Linux has it
-		return Socket{}, ENOTCONN
-	}
-	d, e = c.system.files.get(number, rights)
+	d, e := c.system.files.socket(number, rights)
 	return Socket{c.system, d}, e
 }
 
@@ -116,11 +107,6 @@ func (s Socket) Listen(backlog int) Errno {
 		s.system.stopper.listens(s.d)
 	}
 	return ESUCCESS
-}
-
-// Receive is receive of sock_recv.
-func (s Socket) Receive(buffers [][]byte, flags int) (n int, truncated uint16, err error) {
-	return s.d.receive(buffers, flags)
 }
 
 // ErrnoOf translates an error of a system call.

@@ -84,7 +84,7 @@ func (t *table) socket(number uint32, rights Rights) (*descriptor, Errno) {
 		return nil, e
 	case !d.isSocket():
 		return nil, ENOTSOCK
-	case d.listens: // as Linux has it
+	case d.listens && rights&(FDRead|FDWrite) != 0: // as Linux has it
 		return nil, ENOTCONN
 	}
 	return t.get(number, rights)

@@ -24,6 +24,14 @@ func permit(c call, takes network.Policy) preview1.Errno {
 	return preview1.ESUCCESS
 }
 
+// socketOf finds the socket fd of (fd, …), for what takes a policy.
+func socketOf(c call, takes network.Policy) (preview1.Socket, preview1.Errno) {
+	if e := permit(c, takes); e != preview1.ESUCCESS {
+		return preview1.Socket{}, e
+	}
+	return c.Socket(c.Arg(0), 0)
+}
+
 // sockOpen makes a socket for TCP or UDP: (family, type, fd: pointer to it). As
 // socket(2), and EACCES, EAFNOSUPPORT for unix sockets, EINVAL, EFAULT.
 func sockOpen(c call) preview1.Errno {
@@ -67,10 +75,7 @@ func sockOpen(c call) preview1.Errno {
 // target finds the socket and reads the address of (fd, address, port), for what
 // takes the policy that allows everything.
 func target(c call) (s preview1.Socket, a sockaddr, e preview1.Errno) {
-	if e = permit(c, network.Full); e != preview1.ESUCCESS {
-		return s, a, e
-	}
-	if s, e = c.Socket(c.Arg(0), 0); e != preview1.ESUCCESS {
+	if s, e = socketOf(c, network.Full); e != preview1.ESUCCESS {
 		return s, a, e
 	}
 	at, e := address(c, c.Arg(1), c.Arg(2))
@@ -126,10 +131,7 @@ func connected(fd int) error {
 // sockListen makes a socket accept connections: (fd, backlog). As listen(2), and
 // EACCES by the policy.
 func sockListen(c call) preview1.Errno {
-	if e := permit(c, network.Full); e != preview1.ESUCCESS {
-		return e
-	}
-	s, e := c.Socket(c.Arg(0), 0)
+	s, e := socketOf(c, network.Full)
 	if e != preview1.ESUCCESS {
 		return e
 	}

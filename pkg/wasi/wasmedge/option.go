@@ -86,6 +86,14 @@ func optionOf(level, name uint32) (option, preview1.Errno) {
 	}
 }
 
+// socketOption finds the socket and the option of (fd, level, name).
+func socketOption(c call) (s preview1.Socket, o option, e preview1.Errno) {
+	if s, e = socketOf(c, network.Listen); e == preview1.ESUCCESS {
+		o, e = optionOf(c.Arg(1), c.Arg(2))
+	}
+	return s, o, e
+}
+
 // longestPlain is the largest length for which sockGetsockopt takes the last
 // parameter itself: no compiler places variables that low.
 const longestPlain = timeLength
@@ -94,14 +102,7 @@ const longestPlain = timeLength
 // the length of the value, which becomes the one that it has). The libraries of Go
 // pass the length itself. As getsockopt(2), and EINVAL if the value is too short.
 func sockGetsockopt(c call) preview1.Errno {
-	if e := permit(c, network.Listen); e != preview1.ESUCCESS {
-		return e
-	}
-	s, e := c.Socket(c.Arg(0), 0)
-	if e != preview1.ESUCCESS {
-		return e
-	}
-	o, e := optionOf(c.Arg(1), c.Arg(2))
+	s, o, e := socketOption(c)
 	if e != preview1.ESUCCESS {
 		return e
 	}
@@ -186,14 +187,7 @@ func write(into, value []byte) (int, preview1.Errno) {
 // setsockopt(2), and EINVAL if the value has another length than its kind,
 // ENOPROTOOPT for what can only be asked.
 func sockSetsockopt(c call) preview1.Errno {
-	if e := permit(c, network.Listen); e != preview1.ESUCCESS {
-		return e
-	}
-	s, e := c.Socket(c.Arg(0), 0)
-	if e != preview1.ESUCCESS {
-		return e
-	}
-	o, e := optionOf(c.Arg(1), c.Arg(2))
+	s, o, e := socketOption(c)
 	if e != preview1.ESUCCESS {
 		return e
 	}
