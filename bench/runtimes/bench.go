@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 )
 
@@ -44,7 +45,7 @@ func of[T any](m map[string]T, p Program) T {
 
 // bench is one run.
 type bench struct {
-	*node
+	*bed.Node
 	plan     plan
 	programs []Program
 	variants []Variant
@@ -54,7 +55,7 @@ type bench struct {
 
 // job is a container with an id of its own.
 func (b *bench) job(kind string, v Variant, p Program) job {
-	return job{id: fmt.Sprintf("%s%d", kind, b.serial.Add(1)), variant: v, program: p, cache: b.cache()}
+	return job{id: fmt.Sprintf("%s%d", kind, b.serial.Add(1)), variant: v, program: p, cache: b.Cache()}
 }
 
 // each calls f for every variant of every program, round robin: what disturbs
@@ -103,7 +104,7 @@ func (b *bench) try(ctx context.Context, v Variant) error {
 	if err != nil {
 		return err
 	}
-	_, noRunc := os.Stat(bundle.Dir(b.bundle(j.id)).RuncRoot())
+	_, noRunc := os.Stat(bundle.Dir(b.Bundle(j.id)).RuncRoot())
 	if err := c.remove(ctx); err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (b *bench) warm(ctx context.Context) ([]Times, error) {
 func (b *bench) cold(ctx context.Context) ([]Times, error) {
 	return b.rounds(b.plan.cold, func(v Variant, p Program) (times, error) {
 		j := b.job("cold", v, p)
-		j.cache = filepath.Join(b.dir, j.id)
+		j.cache = filepath.Join(b.Dir, j.id)
 		if err := b.forgetFiles(); err != nil {
 			return times{}, err
 		}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 )
 
 // document writes DIR/benchmarks.md, and into DIR/benchmarks its charts and the
@@ -20,7 +22,7 @@ func (r *Result) document(dir string) error {
 	for _, s := range []struct {
 		heading, text, file string
 		chart               *chart
-		table               *table
+		table               *bed.Table
 	}{
 		{"Warm starts", warmText, "warm.svg", r.timesChart("Warm starts", r.Warm, false), r.timesTable("warm", r.Warm)},
 		{"The first start", coldText, "cold.svg", r.timesChart("First starts, a scale for each program", r.Cold, true), r.timesTable("cold", r.Cold)},
@@ -28,7 +30,7 @@ func (r *Result) document(dir string) error {
 		{"Memory", memoryText, "memory.svg", r.memoryChart(), r.memoryTable()},
 		{"Targets", "What issue 5 asks for, on a quiet machine with two CPUs.\n", "", nil, r.targetTable()},
 	} {
-		if len(s.table.rows) == 0 {
+		if len(s.table.Rows) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.heading, s.text)
@@ -41,9 +43,9 @@ func (r *Result) document(dir string) error {
 			if err := os.WriteFile(filepath.Join(sub, s.file), svg.Bytes(), 0o644); err != nil {
 				return err
 			}
-			fmt.Fprintf(&b, "%s.\n\n", s.table.title)
+			fmt.Fprintf(&b, "%s.\n\n", s.table.Title)
 		}
-		s.table.markdown(&b)
+		s.table.Markdown(&b)
 	}
 	if err := r.write(filepath.Join(sub, "figures.json")); err != nil {
 		return err

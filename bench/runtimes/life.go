@@ -79,8 +79,8 @@ func (w *watched) String() string {
 
 // prepare makes a container and its snapshot, which no runtime has a part in.
 // The spec is that of `ctr run`.
-func (n *node) prepare(ctx context.Context, j job, args []string) (client.Container, error) {
-	img, err := n.get(ctx, j.program.image(j.variant))
+func (b *bench) prepare(ctx context.Context, j job, args []string) (client.Container, error) {
+	img, err := b.get(ctx, j.program.image(j.variant))
 	if err != nil {
 		return nil, err
 	}
@@ -88,26 +88,26 @@ func (n *node) prepare(ctx context.Context, j job, args []string) (client.Contai
 	if toml := j.variant.options(j.cache); toml != "" {
 		options = &runtimeoptions.Options{ConfigBody: []byte(toml)}
 	}
-	return n.NewContainer(ctx, j.id,
+	return b.NewContainer(ctx, j.id,
 		client.WithImage(img),
 		client.WithNewSnapshot(j.id, img),
 		client.WithRuntime(j.variant.Runtime, options),
 		client.WithNewSpec(
 			oci.WithDefaultSpecForPlatform("linux/"+runtime.GOARCH),
 			oci.WithImageConfigArgs(img, args),
-			oci.WithCgroup("/"+n.namespace()+"/"+j.id)))
+			oci.WithCgroup("/"+b.Namespace()+"/"+j.id)))
 }
 
-func (n *node) get(ctx context.Context, img image.Image) (client.Image, error) {
-	stored, err := n.ImageService().Get(ctx, img.Name)
+func (b *bench) get(ctx context.Context, img image.Image) (client.Image, error) {
+	stored, err := b.ImageService().Get(ctx, img.Name)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", img.Name, err)
 	}
-	return client.NewImage(n.Client, stored), nil
+	return client.NewImage(b.Client, stored), nil
 }
 
 // live runs a container from beginning to end.
-func (n *node) live(ctx context.Context, j job) (t times, err error) {
+func (b *bench) live(ctx context.Context, j job) (t times, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer func() {
@@ -115,7 +115,7 @@ func (n *node) live(ctx context.Context, j job) (t times, err error) {
 			err = fmt.Errorf("%s, %s: %w", j.variant.Name, j.program.Name, err)
 		}
 	}()
-	c, err := n.prepare(ctx, j, j.program.Once)
+	c, err := b.prepare(ctx, j, j.program.Once)
 	if err != nil {
 		return t, err
 	}
@@ -174,12 +174,12 @@ func (n *node) live(ctx context.Context, j job) (t times, err error) {
 }
 
 // idle starts a container that does nothing, and waits until it says so.
-func (n *node) idle(ctx context.Context, j job) (_ *container, err error) {
+func (b *bench) idle(ctx context.Context, j job) (_ *container, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	stdin, writer := io.Pipe()
 	c := &container{out: &watched{began: make(chan struct{})}, stdin: writer}
-	if c.Container, err = n.prepare(ctx, j, j.program.Idle); err != nil {
+	if c.Container, err = b.prepare(ctx, j, j.program.Idle); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/isolated"
 )
 
@@ -82,28 +83,28 @@ func root() string {
 }
 
 // prepare finds or builds all that is needed; the floor shim goes to floor.
-func prepare(ctx context.Context, s settings, floor string) (binaries, []Program, error) {
+func prepare(ctx context.Context, s settings, floor string) (bed.Binaries, []Program, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return binaries{}, nil, err
+		return bed.Binaries{}, nil, err
 	}
 	b := builder{
-		source: filepath.Join(root(), "bench", "runtimes"), tools: filepath.Join(root(), "test", "tools"),
-		cache: filepath.Join(cache, "containerd-shim-wazero", "bench"),
+		source:  filepath.Join(root(), "bench", "runtimes"),
+		Builder: bed.Builder{Tools: filepath.Join(root(), "test", "tools"), Cache: filepath.Join(cache, "containerd-shim-wazero", "bench")},
 	}
-	bin := binaries{shim: s.shim, floor: filepath.Dir(floor)}
+	bin := bed.Binaries{Shim: s.shim, Others: []string{filepath.Dir(floor)}}
 	if _, err := os.Stat(filepath.Join(s.shim, "containerd-shim-wazero-v1")); err != nil {
 		return bin, nil, fmt.Errorf("run make build first: %w", err)
 	}
-	if bin.containerd, err = b.get(ctx, "containerd", containerdVersion); err != nil {
+	if bin.Containerd, err = b.Get(ctx, "containerd", bed.ContainerdVersion); err != nil {
 		return bin, nil, err
 	}
-	if bin.runc, err = b.get(ctx, "runc", runcVersion); err != nil {
+	if bin.Runc, err = b.Get(ctx, "runc", bed.RuncVersion); err != nil {
 		return bin, nil, err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-C", b.source, "-trimpath", "-ldflags=-s -w", "-o", floor, "./floor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if err := tool(build); err != nil {
+	if err := bed.Tool(build); err != nil {
 		return bin, nil, err
 	}
 	programs, err := b.programs(ctx)
@@ -141,13 +142,13 @@ func (s settings) run() (err error) {
 	if err != nil {
 		return err
 	}
-	n, err := startNode(bin)
+	n, err := bed.Start(bin)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.stop(err != nil)) }()
+	defer func() { err = errors.Join(err, n.Stop(err != nil)) }()
 	b := &bench{
-		node: n, plan: fullPlan, programs: programs, variants: append(slices.Clone(variants), s.others...),
+		Node: n, plan: fullPlan, programs: programs, variants: append(slices.Clone(variants), s.others...),
 		logf: func(format string, args ...any) {
 			fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 		},
@@ -155,8 +156,8 @@ func (s settings) run() (err error) {
 	if s.quick {
 		b.plan = quickPlan
 	}
-	r := &Result{Machine: thisMachine(bin), Quick: s.quick, Programs: programs}
-	ctx = n.context(ctx)
+	r := &Result{Machine: bed.This(bin), Quick: s.quick, Programs: programs}
+	ctx = n.Context(ctx)
 	if err := b.measure(ctx, r, s.parts()); err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (s settings) parts() []string {
 func (b *bench) measure(ctx context.Context, r *Result, parts []string) (err error) {
 	for _, p := range b.programs {
 		for _, img := range p.Images {
-			if err := b.load(ctx, img); err != nil {
+			if err := b.Load(ctx, img); err != nil {
 				return err
 			}
 		}

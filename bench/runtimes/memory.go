@@ -71,7 +71,7 @@ func (b *bench) crowd(ctx context.Context, v Variant, p Program, counts []int) (
 			if err := c.requireRunning(ctx); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", v.Name, p.Name, err)
 			}
-			bytes, err := cgroupMemory(filepath.Join(b.namespace(), c.ID()))
+			bytes, err := cgroupMemory(filepath.Join(b.Namespace(), c.ID()))
 			if err != nil {
 				return nil, err
 			}
@@ -142,7 +142,7 @@ func (b *bench) newPSS(before map[int]bool, m *Memory) error {
 		}
 		m.PSS += bytes
 		m.Processes++
-		if strings.Contains(string(cgroups), "/"+b.namespace()+"/") {
+		if strings.Contains(string(cgroups), "/"+b.Namespace()+"/") {
 			m.Container += bytes
 		} else {
 			m.Shim += bytes
@@ -188,8 +188,7 @@ func cgroupMemory(path string) (float64, error) {
 // no process has them mapped.
 func (b *bench) forgetFiles() error {
 	unix.Sync()
-	for _, root := range []string{b.bin.shim, b.bin.floor, b.bin.runc, b.bin.containerd,
-		filepath.Join(b.dir, "root", "io.containerd.snapshotter.v1.overlayfs")} {
+	for _, root := range append(b.Bin.All(), filepath.Join(b.Dir, "root", "io.containerd.snapshotter.v1.overlayfs")) {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				err = forget(path)

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/image"
 )
 
@@ -46,9 +45,8 @@ func (p Program) image(v Variant) image.Image {
 // builder builds programs in a directory that stays, since SQLite takes half a
 // minute and twice that on a busy machine.
 type builder struct {
+	bed.Builder
 	source string // the directory of this program's sources
-	tools  string // the directory of test/tools
-	cache  string
 }
 
 // The C compilers, with what they need to make a static program.
@@ -79,18 +77,18 @@ func (b builder) programs(ctx context.Context) ([]Program, error) {
 
 func (b builder) hello(ctx context.Context) (Program, error) {
 	src := filepath.Join(b.source, "programs", "hello.c")
-	module, err := b.compile(ctx, "hello.wasm", append(wasmCC, "-O2", src), nil, src)
+	module, err := b.Compile(ctx, "hello.wasm", append(wasmCC, "-O2", src), nil, src)
 	if err != nil {
 		return Program{}, err
 	}
-	twin, err := b.compile(ctx, "hello", append(nativeCC, "-O2", src), nil, src)
+	twin, err := b.Compile(ctx, "hello", append(nativeCC, "-O2", src), nil, src)
 	return saying("C hello", "c", "clang 14, wasi-libc", "gcc -static, glibc", module, twin), err
 }
 
 func (b builder) sqlite(ctx context.Context) (Program, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/mattn/go-sqlite3")
 	list.Dir = b.source
-	if err := tool(exec.CommandContext(ctx, "go", "-C", b.source, "mod", "download", "github.com/mattn/go-sqlite3")); err != nil {
+	if err := bed.Tool(exec.CommandContext(ctx, "go", "-C", b.source, "mod", "download", "github.com/mattn/go-sqlite3")); err != nil {
 		return Program{}, err
 	}
 	out, err := list.Output()
@@ -102,11 +100,11 @@ func (b builder) sqlite(ctx context.Context) (Program, error) {
 	// The library is not ours to be warned about.
 	flags := append([]string{"-w", "-I", dir, src, amalgamation}, sqliteFlags...)
 	emulated := []string{"-D_WASI_EMULATED_GETPID", "-D_WASI_EMULATED_MMAN", "-lwasi-emulated-getpid", "-lwasi-emulated-mman"}
-	module, err := b.compile(ctx, "sqlite.wasm", append(append(wasmCC, flags...), emulated...), nil, src, amalgamation)
+	module, err := b.Compile(ctx, "sqlite.wasm", append(append(wasmCC, flags...), emulated...), nil, src, amalgamation)
 	if err != nil {
 		return Program{}, err
 	}
-	twin, err := b.compile(ctx, "sqlite", append(nativeCC, flags...), nil, src, amalgamation)
+	twin, err := b.Compile(ctx, "sqlite", append(nativeCC, flags...), nil, src, amalgamation)
 	return saying("C SQLite", "sqlite", "clang 14, wasi-libc, SQLite 3", "gcc -static, glibc, SQLite 3", module, twin), err
 }
 
@@ -114,11 +112,11 @@ func (b builder) goHello(ctx context.Context) (Program, error) {
 	dir := filepath.Join(b.source, "programs", "hello")
 	command := []string{"go", "build", "-C", dir, "-trimpath", "-buildvcs=false", "-ldflags=-s"}
 	src := filepath.Join(dir, "main.go")
-	module, err := b.compile(ctx, "gohello.wasm", command, []string{"GOOS=wasip1", "GOARCH=wasm"}, src)
+	module, err := b.Compile(ctx, "gohello.wasm", command, []string{"GOOS=wasip1", "GOARCH=wasm"}, src)
 	if err != nil {
 		return Program{}, err
 	}
-	twin, err := b.compile(ctx, "gohello", command, []string{"CGO_ENABLED=0"}, src)
+	twin, err := b.Compile(ctx, "gohello", command, []string{"CGO_ENABLED=0"}, src)
 	return saying("Go hello", "go", "go build, wasip1", "go build, static", module, twin), err
 }
 
@@ -140,63 +138,4 @@ func imageOf(key string, f form, program string, files map[string]image.File) im
 		Name: "bench.local/" + key + "-" + string(f) + ":1", Files: files,
 		Config: v1.ImageConfig{Entrypoint: []string{program}},
 	}
-}
-
-// compile runs a compiler, unless the same command has compiled the same sources
-// before, and returns what it made.
-func (b builder) compile(ctx context.Context, name string, command, env []string, sources ...string) ([]byte, error) {
-	h := sha256.New()
-	fmt.Fprintln(h, command, env)
-	for _, s := range sources {
-		data, err := os.ReadFile(s)
-		if err != nil {
-			return nil, err
-		}
-		_, _ = h.Write(data)
-	}
-	out := filepath.Join(b.cache, fmt.Sprintf("%s-%.8x", name, h.Sum(nil)))
-	if data, err := os.ReadFile(out); err == nil {
-		return data, nil
-	}
-	if err := os.MkdirAll(b.cache, 0o755); err != nil {
-		return nil, err
-	}
-	// A name of our own, since others may build the same now.
-	part := fmt.Sprintf("%s.%d", out, os.Getpid())
-	defer os.Remove(part)
-	args := append([]string{}, command[1:]...)
-	if command[0] == "go" {
-		args = append(args, "-o", part, ".")
-	} else {
-		args = append(args, "-o", part)
-	}
-	cmd := exec.CommandContext(ctx, command[0], args...)
-	cmd.Env = append(os.Environ(), env...)
-	if err := tool(cmd); err != nil {
-		return nil, err
-	}
-	if err := os.Rename(part, out); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(out)
-}
-
-// tool runs a command whose output is of interest when it fails.
-func tool(cmd *exec.Cmd) error {
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
-	}
-	return nil
-}
-
-// get returns the directory of a tool of the tests, which is built if it is not
-// there yet.
-func (b builder) get(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"run", ".", "get"}, args...)...)
-	cmd.Dir, cmd.Stderr = b.tools, os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("get %s: %w", strings.Join(args, " "), err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }

@@ -30,7 +30,7 @@ print("\n".join(sorted(files)))
 // python is CPython: as a module that others have published, and natively as the
 // one of this machine, if it has one.
 func (b builder) python(ctx context.Context) (Program, error) {
-	dir, err := b.get(ctx, "python")
+	dir, err := b.Get(ctx, "python")
 	if err != nil {
 		return Program{}, err
 	}

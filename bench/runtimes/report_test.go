@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 )
 
 // result is one in which the direct launcher meets some targets and misses others.
@@ -38,7 +40,7 @@ func result() *Result {
 func TestTargetsAreMetOrMissed(t *testing.T) {
 	t.Parallel()
 	got := map[string]string{}
-	for _, row := range result().targetTable().rows {
+	for _, row := range result().targetTable().Rows {
 		got[row[0]] = row[2]
 	}
 	for what, want := range map[string]string{
@@ -64,11 +66,11 @@ func TestPercentilesLieBetweenValues(t *testing.T) {
 	t.Parallel()
 	sorted := []float64{1, 2, 3, 4, 5}
 	for p, want := range map[float64]float64{0: 1, 50: 3, 90: 4.6, 100: 5} {
-		if got := percentile(sorted, p); got != want {
+		if got := bed.Percentile(sorted, p); got != want {
 			t.Errorf("%g: %g, want %g", p, got, want)
 		}
 	}
-	if got := percentile(nil, 50); got != 0 {
+	if got := bed.Percentile(nil, 50); got != 0 {
 		t.Errorf("of nothing: %g", got)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 )
 
 // Result is all of one run, as JSON. Durations are milliseconds, memory is bytes.
 type Result struct {
-	Machine  Machine
+	Machine  bed.Machine
 	Quick    bool
 	Seconds  float64 // that the run took
 	Programs []Program
@@ -64,7 +66,7 @@ func summary(v Variant, p Program, seen []times) Times {
 			ms[i] = float64(f(t).Microseconds()) / 1000
 		}
 		slices.Sort(ms)
-		return Percentiles{percentile(ms, 0), percentile(ms, 50), percentile(ms, 90)}
+		return Percentiles{bed.Percentile(ms, 0), bed.Percentile(ms, 50), bed.Percentile(ms, 90)}
 	}
 	return Times{
 		Variant: v.Name, Program: p.Name, Runs: len(seen),
@@ -74,19 +76,6 @@ func summary(v Variant, p Program, seen []times) Times {
 		Exit:   pick(func(t times) time.Duration { return t.exit }),
 		Delete: pick(func(t times) time.Duration { return t.delete }),
 	}
-}
-
-// percentile of sorted values, between the two nearest.
-func percentile(sorted []float64, p float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	at := p / 100 * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 == len(sorted) {
-		return sorted[i]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
 
 // find returns the first element for which f is true, or nil.

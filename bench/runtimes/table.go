@@ -3,42 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
 )
-
-// table is for people: as text, and as Markdown. The first column is text, the
-// others are figures.
-type table struct {
-	title  string
-	header []string
-	rows   [][]string
-	note   string // below it; may be empty
-}
-
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-func (t *table) text(w io.Writer) {
-	fmt.Fprintf(w, "\n%s\n\n", t.title)
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{t.header}, t.rows...) {
-		fmt.Fprintf(tab, "%s\n", strings.Join(row, "\t"))
-	}
-	tab.Flush()
-	if t.note != "" {
-		fmt.Fprintf(w, "%s\n", t.note)
-	}
-}
-
-func (t *table) markdown(w io.Writer) {
-	fmt.Fprintf(w, "| %s |\n|---|%s\n", strings.Join(t.header, " | "), strings.Repeat("--:|", len(t.header)-1))
-	for _, row := range t.rows {
-		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
-	}
-	if t.note != "" {
-		fmt.Fprintf(w, "\n%s\n", t.note)
-	}
-}
 
 const none = "–"
 
@@ -56,17 +23,17 @@ func (r *Result) print(w io.Writer) {
 	for _, m := range r.Missing {
 		fmt.Fprintf(w, "\nnot measured: %s: %s\n", m.Name, m.Why)
 	}
-	for _, t := range []*table{r.timesTable("warm", r.Warm), r.timesTable("cold", r.Cold), r.rateTable(), r.memoryTable(), r.targetTable()} {
-		if len(t.rows) > 0 {
-			t.text(w)
+	for _, t := range []*bed.Table{r.timesTable("warm", r.Warm), r.timesTable("cold", r.Cold), r.rateTable(), r.memoryTable(), r.targetTable()} {
+		if len(t.Rows) > 0 {
+			t.Text(w)
 		}
 	}
 }
 
-func (r *Result) timesTable(how string, all []Times) *table {
-	t := &table{
-		title:  "Milliseconds, " + how + ", median (90th percentile)",
-		header: []string{"program, runtime", "create", "start", "first output", "exit", "fastest", "÷ runc", "− floor", "delete", "− floor"},
+func (r *Result) timesTable(how string, all []Times) *bed.Table {
+	t := &bed.Table{
+		Title:  "Milliseconds, " + how + ", median (90th percentile)",
+		Header: []string{"program, runtime", "create", "start", "first output", "exit", "fastest", "÷ runc", "− floor", "delete", "− floor"},
 	}
 	r.each(func(p Program, v Variant) {
 		x := timesOf(all, v.Name, p.Name)
@@ -81,7 +48,7 @@ func (r *Result) timesTable(how string, all []Times) *table {
 			more = fmt.Sprintf("%+.1f", x.Exit.P50-base.Exit.P50)
 			deleteMore = fmt.Sprintf("%+.1f", x.Delete.P50-base.Delete.P50)
 		}
-		t.add(p.Name+", "+v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), fmt.Sprintf("%.1f", x.Exit.Min), ratio, more, x.Delete.String(), deleteMore)
+		t.Add(p.Name+", "+v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), fmt.Sprintf("%.1f", x.Exit.Min), ratio, more, x.Delete.String(), deleteMore)
 	})
 	return t
 }
@@ -89,13 +56,13 @@ func (r *Result) timesTable(how string, all []Times) *table {
 // String implements fmt.Stringer.
 func (p Percentiles) String() string { return fmt.Sprintf("%.1f (%.1f)", p.P50, p.P90) }
 
-func (r *Result) rateTable() *table {
-	t := &table{title: "Containers per second, from nothing to nothing", header: []string{"program, runtime"}}
+func (r *Result) rateTable() *bed.Table {
+	t := &bed.Table{Title: "Containers per second, from nothing to nothing", Header: []string{"program, runtime"}}
 	var widths []int
 	for _, x := range r.Rates {
 		if find(widths, func(w int) bool { return w == x.Parallel }) == nil {
 			widths = append(widths, x.Parallel)
-			t.header = append(t.header, fmt.Sprintf("%d at once", x.Parallel), "× runc", "× floor")
+			t.Header = append(t.Header, fmt.Sprintf("%d at once", x.Parallel), "× runc", "× floor")
 		}
 	}
 	r.each(func(p Program, v Variant) {
@@ -117,23 +84,23 @@ func (r *Result) rateTable() *table {
 				row = append(row, ratio)
 			}
 		}
-		t.add(row...)
+		t.Add(row...)
 	})
 	return t
 }
 
 const megabyte = 1e6
 
-func (r *Result) memoryTable() *table {
-	t := &table{
-		title:  "Megabytes per idle container: PSS of shim + container (charged to the container's cgroup)",
-		header: []string{"program, runtime"},
+func (r *Result) memoryTable() *bed.Table {
+	t := &bed.Table{
+		Title:  "Megabytes per idle container: PSS of shim + container (charged to the container's cgroup)",
+		Header: []string{"program, runtime"},
 	}
 	var counts []int
 	for _, m := range r.Memory {
 		if find(counts, func(c int) bool { return c == m.Containers }) == nil {
 			counts = append(counts, m.Containers)
-			t.header = append(t.header, fmt.Sprintf("%d", m.Containers))
+			t.Header = append(t.Header, fmt.Sprintf("%d", m.Containers))
 		}
 	}
 	r.each(func(p Program, v Variant) {
@@ -146,7 +113,7 @@ func (r *Result) memoryTable() *table {
 			row = append(row, cell)
 		}
 		if seen {
-			t.add(row...)
+			t.Add(row...)
 		}
 	})
 	return t

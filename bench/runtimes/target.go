@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/bed"
+)
 
 // target is a line of issue 5's acceptance with what was measured.
 type target struct {
@@ -80,13 +84,13 @@ func pssEach(program, other string) func(*Result, string) (float64, bool) {
 }
 
 // targetTable says how each launcher of our shim stands to the targets.
-func (r *Result) targetTable() *table {
-	t := &table{title: "Targets of issue 5, for a quiet machine with two CPUs", header: []string{"target", "limit"}}
+func (r *Result) targetTable() *bed.Table {
+	t := &bed.Table{Title: "Targets of issue 5, for a quiet machine with two CPUs", Header: []string{"target", "limit"}}
 	var ours []Variant
 	for _, v := range r.Variants {
 		if v.Launcher != "" {
 			ours = append(ours, v)
-			t.header = append(t.header, v.Name)
+			t.Header = append(t.Header, v.Name)
 		}
 	}
 	for _, x := range targets {
@@ -108,7 +112,7 @@ func (r *Result) targetTable() *table {
 			row = append(row, cell)
 		}
 		if seen {
-			t.add(row...)
+			t.Add(row...)
 		}
 	}
 	return t

@@ -1,4 +1,4 @@
-package main
+package bed
 
 import (
 	"bufio"
@@ -28,11 +28,12 @@ type Machine struct {
 	Shim       string // what our shim says about itself
 }
 
-func thisMachine(bin binaries) Machine {
+// This is the machine, with what the directories have.
+func This(bin Binaries) Machine {
 	m := Machine{
 		Date: time.Now().UTC().Format(time.DateOnly), CPU: field("/proc/cpuinfo", "model name"), CPUs: runtime.NumCPU(),
 		Kernel: read("/proc/sys/kernel/osrelease"), Cgroups: cgroupVersions(),
-		Containerd: containerdVersion, Runc: runcVersion, Go: runtime.Version(),
+		Containerd: ContainerdVersion, Runc: RuncVersion, Go: runtime.Version(),
 	}
 	if kib, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		m.MemoryGB = kib * 1024 / 1e9
@@ -40,7 +41,7 @@ func thisMachine(bin binaries) Machine {
 	if load, _, ok := strings.Cut(read("/proc/loadavg"), " "); ok {
 		m.LoadBefore, _ = strconv.ParseFloat(load, 64)
 	}
-	out, err := exec.Command(filepath.Join(bin.shim, "containerd-shim-wazero-v1"), "-v").Output()
+	out, err := exec.Command(filepath.Join(bin.Shim, "containerd-shim-wazero-v1"), "-v").Output()
 	if err != nil {
 		m.Shim = fmt.Sprintf("unknown (%v)", err)
 	}
