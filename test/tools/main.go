@@ -21,6 +21,7 @@ import (
 const usage = `usage: tools get TOOL [VERSION]   build or fetch it once, print its directory
        tools all                  every tool of the list
        tools packages             packages of the distribution that are needed
+       tools rustc ARGUMENT…      compile for WASI
        tools list                 what can be had, and whether it is there`
 
 func main() {
@@ -56,6 +57,8 @@ func run(ctx context.Context, args []string) error {
 		return all(ctx, cache)
 	case cmd == "packages" && len(rest) == 0:
 		return installPackages(ctx)
+	case cmd == "rustc":
+		return rustc(ctx, rest)
 	case cmd == "list" && len(rest) == 0:
 		for _, t := range catalogue() {
 			state := "missing"

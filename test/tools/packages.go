@@ -27,6 +27,8 @@ func distroPackages() []distroPackage {
 		{"lld-14", "the C example", command("wasm-ld-14")},
 		{"wasi-libc", "the C example", file("/usr/lib/wasm32-wasi/libc.a")},
 		{"libclang-rt-14-dev-wasm32", "the C example", file("/usr/lib/llvm-14/lib/clang/14*/lib/wasi/libclang_rt.builtins-wasm32.a")},
+		{"rustc", "the server in Rust", rust},
+		{"libstd-rust-dev-wasm32", "the server in Rust", rust},
 		{"wabt", "the WAT example (wat2wasm)", command("wat2wasm")},
 		{"iproute2", "network namespaces of the Docker tests", command("ip")},
 		{"containernetworking-plugins", "the network of pods", file("/usr/lib/cni/bridge")},
@@ -41,6 +43,9 @@ func distroPackages() []distroPackage {
 func command(name string) func() bool {
 	return func() bool { _, err := exec.LookPath(name); return err == nil }
 }
+
+// rust is there as a whole or not at all.
+func rust() bool { _, _, err := findRust(); return err == nil }
 
 func file(pattern string) func() bool {
 	return func() bool { found, _ := filepath.Glob(pattern); return len(found) > 0 }

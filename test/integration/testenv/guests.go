@@ -53,14 +53,20 @@ func (g *Guests) Build(t testing.TB, name string, kind Kind) []byte {
 	return data
 }
 
-// compiler is the command that builds a guest in C (dir/<name>.c) or Go.
+// compiler is the command that builds a guest in C (dir/<name>.c), Rust (the same with
+// .rs, for Wasm only) or Go.
 func compiler(dir, out string, kind Kind) *exec.Cmd {
-	source := filepath.Join(dir, filepath.Base(dir)+".c")
-	if _, err := os.Stat(source); err == nil {
-		if kind == Wasm {
-			return exec.Command("clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-Wl,--strip-debug", "-o", out, source)
-		}
-		return exec.Command("gcc", "-static", "-O2", "-s", "-o", out, source)
+	has := func(source string) bool { _, err := os.Stat(source); return err == nil }
+	source := filepath.Join(dir, filepath.Base(dir))
+	switch {
+	case has(source+".c") && kind == Wasm:
+		return exec.Command("clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-Wl,--strip-debug", "-o", out, source+".c")
+	case has(source + ".c"):
+		return exec.Command("gcc", "-static", "-O2", "-s", "-o", out, source+".c")
+	case has(source + ".rs"):
+		cmd := exec.Command("go", "run", ".", "rustc", "-O", "-C", "strip=symbols", "-o", out, source+".rs")
+		cmd.Dir = filepath.Join(Root(), "test", "tools")
+		return cmd
 	}
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, ".")
 	cmd.Dir = dir
