@@ -39,7 +39,6 @@ func TestServers(t *testing.T) {
 			"a graceful stop":         gracefulStop,
 			"an immediate stop":       immediateStop,
 			"several of one net/http": several,
-			"a thousand connections":  thousand,
 			"QuickJS of WasmEdge":     quickjs,
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -48,7 +47,7 @@ func TestServers(t *testing.T) {
 			})
 		}
 	})
-	t.Run("idle", func(t *testing.T) { idle(t, d) })
+	t.Run("every language", func(t *testing.T) { languages(t, d, &built) })
 	d.Docker(t, "image", "prune", "--all", "--force")
 	d.Containerd.RequireDirect(t)
 }

