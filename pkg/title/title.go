@@ -60,52 +60,18 @@ func argumentArea(args []string) []byte {
 }
 
 // SetName gives all threads the last element of a path as their name, which is
-// what a native program has after exec. With /proc that takes no more than writing;
-// else all threads are stopped for a moment.
+// what a native program has after exec. To stop them for a moment costs less than to
+// write to /proc/self/task: a thread that somebody has looked up there takes the entry
+// away at its end, after the parent has been told of the end of the process, and a
+// parent that reaps the process just then spins until that is done (Linux 6.18,
+// release_task), for the rest of its time on the CPU.
 func SetName(file string) error {
 	name := make([]byte, maxName+1)
-	n := copy(name[:maxName], path.Base(file))
-	if writeNames(name[:n]) {
-		return nil
-	}
+	copy(name[:maxName], path.Base(file))
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0)
 	runtime.KeepAlive(name)
 	if errno != 0 {
 		return fmt.Errorf("name the process: %w", errno)
 	}
 	return nil
-}
-
-// writeNames names the threads that there are now by way of /proc. A thread that
-// is being made has the name of the one that makes it.
-func writeNames(name []byte) bool {
-	const dir = "/proc/self/task/"
-	tasks, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(tasks)
-	var entries [1024]byte // mostly there are a few threads
-	for {
-		n, err := unix.ReadDirent(tasks, entries[:])
-		if err != nil || n == 0 {
-			return err == nil
-		}
-		_, _, threads := unix.ParseDirent(entries[:n], -1, nil)
-		for _, thread := range threads {
-			if err := write(tasks, thread+"/comm", name); err != nil {
-				return false
-			}
-		}
-	}
-}
-
-func write(dir int, name string, content []byte) error {
-	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, content)
-	return err
 }

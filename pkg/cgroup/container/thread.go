@@ -36,7 +36,8 @@ func NewThread() (*Thread, error) {
 
 func newThread(l *cgroupfs.Layout) (*Thread, error) {
 	t := &Thread{layout: l}
-	own, err := cgroupfs.Read("/proc/thread-self", "cgroup")
+	// Not that of thread-self, which is the same here: see title.SetName.
+	own, err := cgroupfs.Read("/proc/self", "cgroup")
 	if err != nil {
 		return nil, err
 	}

@@ -214,7 +214,7 @@ func isCurrent(path string, kind specs.LinuxNamespaceType) bool {
 		if flag != flags[kind] {
 			continue
 		}
-		if ours, err := os.Stat("/proc/thread-self/ns/" + name); err == nil {
+		if ours, err := os.Stat("/proc/self/ns/" + name); err == nil {
 			return os.SameFile(its, ours)
 		}
 	}

@@ -50,7 +50,8 @@ func newThread() (*thread, error) {
 
 func (t *thread) prepare() error {
 	for name, flag := range visited {
-		f, err := os.Open("/proc/thread-self/ns/" + name)
+		// Not those of thread-self, which are the same here: see title.SetName.
+		f, err := os.Open("/proc/self/ns/" + name)
 		if err != nil {
 			return err
 		}
