@@ -97,7 +97,8 @@ func pods(t *testing.T, k cluster) {
 		name string
 		run  func(*testing.T, cluster)
 	}{
-		{"stats", stats}, // the longest
+		{"stats", stats}, // the longest, with the next
+		{"servers in every language", languages},
 		{"logs", logs},
 		{"logs --previous", previousLogs},
 		{"logs of a burst", manyLogs},

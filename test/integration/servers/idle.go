@@ -15,42 +15,28 @@ const (
 	MostIdle = Period / 200
 )
 
-// CPUTime is what a container's first process and its parent, the shim, have used. The
-// error is that one of them has no threads, or that they have used nothing at all, which
-// would mean that the kernel does not count.
-func CPUTime(pid string) (time.Duration, error) {
+// Shim is the process that has started another, which has to be a shim.
+func Shim(pid string) (string, error) {
 	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	_, rest, _ := strings.Cut(string(status), "\nPPid:")
-	shim, _, _ := strings.Cut(rest, "\n")
-	shim = strings.TrimSpace(shim)
-	if line, err := os.ReadFile("/proc/" + shim + "/cmdline"); err != nil || !strings.Contains(string(line), "containerd-shim") {
-		return 0, fmt.Errorf("the parent of process %s is %q, no shim (%v)", pid, line, err)
+	parent, _, _ := strings.Cut(rest, "\n")
+	parent = strings.TrimSpace(parent)
+	line, err := os.ReadFile("/proc/" + parent + "/cmdline")
+	if err == nil && !strings.HasPrefix(filepath.Base(string(line)), "containerd-shim") {
+		err = fmt.Errorf("the parent of process %s is %q", pid, line)
 	}
-	var total time.Duration
-	for _, pid := range []string{pid, shim} {
-		used, err := threadTime(pid)
-		if err == nil && used == 0 {
-			err = fmt.Errorf("process %s has never used the CPU", pid)
-		}
-		if err != nil {
-			return 0, err
-		}
-		total += used
-	}
-	return total, nil
+	return parent, err
 }
 
-// threadTime is what a process's threads have used.
-func threadTime(pid string) (total time.Duration, err error) {
+// CPUTime is what a process's threads have used. The error is that there are none, or
+// that they have used nothing at all, which would mean that the kernel does not count.
+func CPUTime(pid string) (total time.Duration, err error) {
 	threads, err := filepath.Glob("/proc/" + pid + "/task/*/schedstat")
 	if err != nil {
 		return 0, err
-	}
-	if len(threads) == 0 {
-		return 0, fmt.Errorf("process %s has no threads", pid)
 	}
 	for _, thread := range threads {
 		data, err := os.ReadFile(thread)
@@ -62,6 +48,9 @@ func threadTime(pid string) (total time.Duration, err error) {
 			return 0, fmt.Errorf("%s: %w", thread, err)
 		}
 		total += time.Duration(ns)
+	}
+	if total == 0 {
+		return 0, fmt.Errorf("process %s has never used the CPU with its %d threads", pid, len(threads))
 	}
 	return total, nil
 }

@@ -41,7 +41,7 @@ func (a *apiClient) send(method, path, body string, v any) error {
 func (a *apiClient) do(method, path, body string) ([]byte, error) {
 	a.once.Do(func() {
 		a.http.Timeout = limit
-		a.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8}
+		a.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8, ForceAttemptHTTP2: true}
 	})
 	req, err := http.NewRequest(method, APIServer+path, strings.NewReader(body))
 	if err != nil {

@@ -89,14 +89,25 @@ func idle(t *testing.T, all []running) {
 			t.Errorf("%s: %v", r.Server.Name, err)
 		}
 	}
+	processes := make([][2]string, len(all))
+	for i, r := range all {
+		pid := r.Pid(t)
+		shim, err := servers.Shim(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		processes[i] = [2]string{pid, shim}
+	}
 	used := make([]time.Duration, len(all))
 	measure := func(sign time.Duration) {
-		for i, r := range all {
-			cpu, err := servers.CPUTime(r.Pid(t))
-			if err != nil {
-				t.Fatal(err)
+		for i := range all {
+			for _, pid := range processes[i] {
+				cpu, err := servers.CPUTime(pid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				used[i] += sign * cpu
 			}
-			used[i] += sign * cpu
 		}
 	}
 	measure(-1)
