@@ -25,8 +25,9 @@ func Shim(pid string) (string, error) {
 	parent, _, _ := strings.Cut(rest, "\n")
 	parent = strings.TrimSpace(parent)
 	line, err := os.ReadFile("/proc/" + parent + "/cmdline")
-	if err == nil && !strings.HasPrefix(filepath.Base(string(line)), "containerd-shim") {
-		err = fmt.Errorf("the parent of process %s is %q", pid, line)
+	program, _, _ := strings.Cut(string(line), "\x00")
+	if err == nil && !strings.HasPrefix(filepath.Base(program), "containerd-shim") {
+		err = fmt.Errorf("the parent of process %s is %q", pid, program)
 	}
 	return parent, err
 }
