@@ -14,7 +14,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 const annotation = "io.containerd.wazero.v1.listen="
 
 // guests are the images, each with one module of its name.
-var guests = []string{"webserver", "acceptor", "datagrams"}
+var guests = []string{"webserver", "acceptor", "datagrams", "hoarder"}
 
 // TestServers runs everything on one dockerd.
 func TestServers(t *testing.T) {
@@ -40,6 +40,7 @@ func TestServers(t *testing.T) {
 			"an immediate stop":       immediateStop,
 			"several of one net/http": several,
 			"QuickJS of WasmEdge":     quickjs,
+			"as many files as may be": openFiles,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
