@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-wasi test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup bench-wasi figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-wasi test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup bench-wasi bench-servers figures lint clean
 
 NAME := containerd-shim-wazero-v1
 PREFIX ?= /usr/local
@@ -98,6 +98,9 @@ bench-startup: build ## start times of runners and memory of idle guests, for wh
 
 bench-wasi: ## what guests' calls for files cost, on our host and on wazero's own; a minute
 	$(GO) run ./bench/wasi
+
+bench-servers: build ## an HTTP server as a module, natively, and with wazero's own sockets: ten minutes, or one with BENCH=-quick; BENCH='-docs ../../docs' writes docs/server-benchmarks.md
+	$(call suite,bench-servers,cd bench/servers && $(GO) run . $(BENCH))
 
 figures: build ## time to the first output, and memory
 	cd test/integration && $(GO) test -count=1 -v -run TestFigures ./containerd
