@@ -58,6 +58,9 @@ func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
 			t.Errorf("afterwards: %v", err)
 		}
 	})
+	for _, r := range all {
+		r.keepOpen(t)
+	}
 	t.Run("idle", func(t *testing.T) { idle(t, all) })
 	each("stops", func(t *testing.T, r running) {
 		begin := time.Now()
@@ -73,22 +76,25 @@ func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
 	})
 }
 
-// idle servers use less than half a percent of a CPU, with their shims, also those with
-// a connection open that has been used.
-func idle(t *testing.T, all []running) {
-	for _, r := range all {
-		if !r.Concurrent {
-			continue
-		}
-		kept, err := net.Dial("tcp", r.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer kept.Close()
-		if err := r.Request(kept); err != nil {
-			t.Errorf("%s: %v", r.Server.Name, err)
-		}
+// keepOpen leaves a connection open that has been used, until the test ends, if the
+// server can do anything else then.
+func (r running) keepOpen(t *testing.T) {
+	t.Helper()
+	if !r.Concurrent {
+		return
 	}
+	kept, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	if err := r.Request(kept); err != nil {
+		t.Errorf("%s: %v", r.Server.Name, err)
+	}
+}
+
+// idle servers use less than half a percent of a CPU, with their shims.
+func idle(t *testing.T, all []running) {
 	processes := make([][2]string, len(all))
 	for i, r := range all {
 		pid := r.Pid(t)
