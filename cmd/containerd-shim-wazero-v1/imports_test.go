@@ -9,6 +9,9 @@ import (
 
 const module = "github.com/containerd-wazero/containerd-shim-wazero/"
 
+// http is what it takes to serve HTTP.
+var http = []string{"net/http", "crypto/tls", "crypto/x509", "mime/multipart"}
+
 // TestImports keeps the roles apart and the binary lean: every shim and every
 // runner pays for what is linked.
 func TestImports(t *testing.T) {
@@ -18,7 +21,10 @@ func TestImports(t *testing.T) {
 		never  []string // packages, with what is below them if they end in /...
 		reason string
 	}{
-		{"cmd/...", []string{"github.com/containerd/containerd/...", "github.com/opencontainers/go-digest", "google.golang.org/protobuf/types/descriptorpb", "google.golang.org/protobuf/types/known/timestamppb", "google.golang.org/grpc", "net/http", "html/template", "crypto/tls", "github.com/containerd/cgroups/...", "github.com/cilium/..."}, "it costs every process of the binary time and memory"},
+		{"cmd/...", []string{"github.com/containerd/containerd/...", "github.com/opencontainers/go-digest", "google.golang.org/protobuf/types/descriptorpb", "google.golang.org/protobuf/types/known/timestamppb", "google.golang.org/grpc", "html/template", "github.com/containerd/cgroups/...", "github.com/cilium/..."}, "it costs every process of the binary time and memory"},
+		{"pkg/program", http, "the shim would wait for more packages: only a runner that serves by CGI needs them"},
+		{"pkg/early/...", http, "as above"},
+		{"pkg/runner/...", http, "as above"},
 		{"pkg/shim/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
 		{"pkg/codecache/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
 		{"pkg/cli/...", []string{"github.com/tetratelabs/wazero/..."}, "commands run as root and must not decode Wasm"},

@@ -20,7 +20,7 @@ import (
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 6
+const Version = 7
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
@@ -42,11 +42,13 @@ const (
 const ExecPath = "/proc/self/fd/3"
 
 // RoleEnv is the environment variable that makes the binary a runner, and
-// RoleRunner its value. The rest of the container's environment travels in Job:
+// RoleRunner its value, or RoleServer for a runner that answers requests itself (see
+// CGI). The rest of the container's environment travels in Job:
 // it must not steer the Go runtime of the runner (GODEBUG, GOGC, …).
 const (
 	RoleEnv    = "WAZERO_SHIM_ROLE"
 	RoleRunner = "runner"
+	RoleServer = "server"
 )
 
 // OneThread is an environment variable of runners, for the time until the guest
@@ -108,6 +110,18 @@ type Job struct {
 	// Graceful lets the guest serve its open connections when the shim says Terminate
 	// or Interrupt.
 	Graceful bool
+	// CGI makes the runner answer the requests that come to Listeners, which the guest
+	// does not get; nil if it does.
+	CGI *CGI
+}
+
+// CGI is how a runner runs its guest for requests: each has an instance of its own.
+type CGI struct {
+	// Workers is how many instances run at a time.
+	Workers int
+	// Patience is for how many milliseconds nothing may happen between a client and its
+	// instance.
+	Patience int64
 }
 
 // pack writes or reads a job. Every field has to be named here; the version stays
@@ -132,6 +146,7 @@ func (j *Job) pack(c *packed.Coder) {
 	packed.Slice(c, &j.Listeners, func(s *listen.Socket) { s.Pack(c) })
 	c.Bool(&j.CoarseClock)
 	c.Bool(&j.Graceful)
+	packed.Pointer(c, &j.CGI, func(g *CGI) { c.Int(&g.Workers); c.Int64(&g.Patience) })
 }
 
 // Decode reads a job and checks its version.

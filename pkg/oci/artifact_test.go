@@ -109,7 +109,7 @@ func TestSettings(t *testing.T) {
 		"another one":         {map[string]string{p + "private-code/web": "true", annotationContainerName: "db"}, settings{}, ""},
 		"no name":             {map[string]string{p + "private-code/web": "true"}, settings{}, ""},
 		"sandbox":             {map[string]string{p + "whatever": "x", annotationContainerType: "sandbox"}, settings{}, ""},
-		"unknown":             {map[string]string{p + "memory_limit": "1"}, settings{}, `annotation "` + p + `memory_limit": this version of the runtime has none of that name, it knows clock, env, `},
+		"unknown":             {map[string]string{p + "memory_limit": "1"}, settings{}, `annotation "` + p + `memory_limit": this version of the runtime has none of that name, it knows cgi, cgi-timeout, clock, env, `},
 		"unknown, of another": {map[string]string{p + "x/db": "1", annotationContainerName: "web"}, settings{}, `"` + p + `x/db"`},
 		"wrong, of another":   {map[string]string{p + "private-code/db": "1", annotationContainerName: "web"}, settings{}, `private-code/db="1": want "true" or "false"`},
 		"wrong size":          {map[string]string{p + "memory-limit": "much"}, settings{}, `memory-limit="much": want a size`},

@@ -29,13 +29,21 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	cgi, err := p.cgi(listeners)
+	if err != nil {
+		return nil, err
+	}
 	directories := p.settings.directories()
+	env := p.environment()
+	if cgi == nil { // otherwise they are not the guest's
+		env = listen.Environ(env, listeners, job.FirstPreopen+len(directories))
+	}
 	return &job.Job{
 		Version:          job.Version,
 		Module:           prog.path,
 		Export:           export,
 		Args:             argv,
-		Env:              listen.Environ(p.environment(), listeners, job.FirstPreopen+len(directories)),
+		Env:              env,
 		Preopens:         directories,
 		MemoryLimit:      p.settings.bound(p.memoryLimit()),
 		KeepCapabilities: p.keepCapabilities(listeners),
@@ -44,6 +52,7 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 		Listeners:        listeners,
 		CoarseClock:      p.settings.coarseClock,
 		Graceful:         p.settings.graceful && p.first,
+		CGI:              cgi,
 	}, nil
 }
 

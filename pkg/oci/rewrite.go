@@ -59,7 +59,7 @@ func RewriteProcess(process *specs.Process, p *Plan) *specs.Process {
 	}
 	c := *process
 	c.Args = runnerArgs(p.Job)
-	c.Env = runnerEnv()
+	c.Env = runnerEnv(p.Job)
 	c.Capabilities = runnerCapabilities(process, p.Job)
 	return &c
 }
@@ -75,7 +75,7 @@ func rewriteRaw(process []byte, spec *specs.Process, p *Plan) (json.RawMessage, 
 	if err := replace(fields, "args", runnerArgs(p.Job)); err != nil {
 		return nil, err
 	}
-	if err := replace(fields, "env", runnerEnv()); err != nil {
+	if err := replace(fields, "env", runnerEnv(p.Job)); err != nil {
 		return nil, err
 	}
 	if caps := runnerCapabilities(spec, p.Job); caps != nil {
@@ -119,8 +119,12 @@ func runnerArgs(j *job.Job) []string {
 }
 
 // runnerEnv keeps the guest's environment from steering the runner's Go runtime.
-func runnerEnv() []string {
-	return []string{job.RoleEnv + "=" + job.RoleRunner, job.OneThread}
+func runnerEnv(j *job.Job) []string {
+	role := job.RoleRunner
+	if j.CGI != nil {
+		role = job.RoleServer
+	}
+	return []string{job.RoleEnv + "=" + role, job.OneThread}
 }
 
 // runnerCapabilities are those that the guest's user keeps, and no others: the

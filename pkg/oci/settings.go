@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 
@@ -37,6 +38,10 @@ type settings struct {
 	listens     bool
 	coarseClock bool
 	graceful    bool
+	// workers is how many requests a server of ours answers at a time; 0 is no server.
+	workers int
+	// patience is that of job.CGI; 0 is the default.
+	patience time.Duration
 }
 
 // setters read the value of each annotation. An error says what to write.
@@ -89,6 +94,14 @@ var setters = map[string]func(s *settings, value string) error{
 		}
 		s.coarseClock = value == "coarse"
 		return nil
+	},
+	"cgi": func(s *settings, value string) (err error) {
+		s.workers, err = parseWorkers(value)
+		return err
+	},
+	"cgi-timeout": func(s *settings, value string) (err error) {
+		s.patience, err = parsePatience(value)
+		return err
 	},
 	"stop": func(s *settings, value string) error {
 		if value != "immediate" && value != "graceful" {

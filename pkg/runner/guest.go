@@ -10,6 +10,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/gateway"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
 
@@ -28,6 +29,9 @@ type guest struct {
 	sockets cell.Sockets
 	// use is where the machine code is from.
 	use job.CodeUse
+	// server answers requests, by instances of program; nil if the guest runs by itself.
+	server  gateway.Server
+	program *program
 }
 
 // call runs the guest to its end.

@@ -20,17 +20,27 @@ func (g *guest) prepareListeners(control *orders) error {
 	if err := control.waitGo(); err != nil {
 		return err
 	}
-	for _, l := range g.job.Listeners {
-		if err := g.open(l); err != nil {
-			return err
-		}
+	if err := g.openListeners(); err != nil {
+		return err
 	}
 	if slices.Contains(g.job.KeepCapabilities, privilege.BindService) {
 		if err := privilege.Drop(withoutBindService(g.job.KeepCapabilities)); err != nil {
 			return err
 		}
 	}
-	return control.lock(g.sockets)
+	return control.lock(g)
+}
+
+func (g *guest) openListeners() error {
+	if g.program != nil {
+		return g.openServer()
+	}
+	for _, l := range g.job.Listeners {
+		if err := g.open(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open hands a socket over to the guest.

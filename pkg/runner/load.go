@@ -47,7 +47,10 @@ func loadGuest(ctx context.Context, j *job.Job, control *orders, statm *statm) (
 		_ = l.prepare(ctx)
 	}
 	var err error
-	if l.guest.system, err = wasi.New(j, j.Room != nil && !room.HasMagicLinks()); err != nil {
+	plain := j.Room != nil && !room.HasMagicLinks()
+	if j.CGI != nil {
+		l.guest.program = &program{guest: l.guest, plain: plain}
+	} else if l.guest.system, err = wasi.New(j, plain); err != nil {
 		return nil, job.Report{}, err
 	}
 	report, err := l.load(ctx)
@@ -89,12 +92,24 @@ func (l *loader) load(ctx context.Context) (ready job.Report, err error) {
 		if err != nil {
 			return ready, err
 		}
-		if l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage); err != nil {
+		if err := l.budget(); err != nil {
 			return ready, err
 		}
 		l.usage.statm.close()
 		return job.Report{Kind: job.Ready, Code: l.guest.use, Load: float64(time.Since(arrived)) / float64(time.Millisecond)}, nil
 	}
+}
+
+// budget bounds the guest's memory.
+func (l *loader) budget() (err error) {
+	if p := l.guest.program; p != nil {
+		if l.guest.memory, err = budgetInstances(l.job.MemoryLimit, l.outline, l.usage); err != nil {
+			return err
+		}
+		return p.prepare(l.outline, l.usage.image)
+	}
+	l.guest.memory, err = budgetMemory(l.job.MemoryLimit, l.outline, l.usage)
+	return err
 }
 
 // staleness tells whether an error is one about the code, not about the module.

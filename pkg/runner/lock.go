@@ -11,9 +11,9 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 )
 
-// lock leaves the process able to run its guest, which can do with sockets what s
-// says, and to hear of Go, and to nothing else. The shim has to be its parent.
-func (o *orders) lock(s cell.Sockets) error {
+// lock leaves the process able to run its guest, and to hear of Go, and to nothing else.
+// The shim has to be its parent.
+func (o *orders) lock(g *guest) error {
 	if o.locked {
 		return nil
 	}
@@ -26,7 +26,11 @@ func (o *orders) lock(s cell.Sockets) error {
 	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
 	// signals: the guest gets an error, as a native program does that is pid 1.
 	signal.Ignore(unix.SIGPIPE)
-	if err := cell.Lock(s); err != nil {
+	lock := cell.Lock
+	if g.server != nil {
+		lock = cell.LockGateway
+	}
+	if err := lock(g.sockets); err != nil {
 		return err
 	}
 	o.locked = true

@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/gateway"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/sigexit"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/title"
 )
@@ -37,24 +38,30 @@ const (
 // Main runs the guest that the inherited descriptors describe (see package job)
 // and returns the exit status of the process. It must be called first thing in
 // main, in a process that package job's environment variable made a runner.
-func Main() int {
+func Main() int { return start(nil) }
+
+// MainServing is Main for a runner that answers requests by CGI, with a server that open
+// makes.
+func MainServing(open gateway.Open) int { return start(open) }
+
+func start(open gateway.Open) int {
 	os.Clearenv()
 	control, err := openControl()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "this is a part of the shim that only the shim can start: %v\n", err)
 		return statusCannotRun
 	}
-	return run(&orders{Control: control})
+	return run(&orders{Control: control}, open)
 }
 
-func run(control *orders) (status int) {
+func run(control *orders, open gateway.Open) (status int) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			status = reportFault(os.Stderr, fault, debug.Stack())
 		}
 	}()
 	ctx := context.Background()
-	guest, err := load(ctx, control)
+	guest, err := load(ctx, control, open)
 	if err != nil {
 		status := refuse(control, err)
 		if control.entered {
@@ -71,14 +78,17 @@ func run(control *orders) (status int) {
 		return statusCannotRun
 	}
 	// The shim says go when runc has ended, so it is our parent now.
-	if err := control.lock(guest.sockets); err != nil {
+	if err := control.lock(guest); err != nil {
 		return refuse(control, err)
+	}
+	if guest.server != nil {
+		return guest.serve(control.Control)
 	}
 	return guest.run(ctx, control.Control, os.Stderr)
 }
 
 // load does everything that can fail before the guest's first instruction.
-func load(ctx context.Context, control *orders) (*guest, error) {
+func load(ctx context.Context, control *orders, open gateway.Open) (*guest, error) {
 	if err := sigexit.Install(); err != nil {
 		return nil, err
 	}
@@ -88,6 +98,9 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 	j, err := readJob()
 	if err != nil {
 		return nil, err
+	}
+	if (j.CGI != nil) != (open != nil) {
+		return nil, errors.New("the shim started this runner for another kind of job")
 	}
 	statm := openStatm()
 	defer statm.close()
@@ -105,11 +118,14 @@ func load(ctx context.Context, control *orders) (*guest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if guest.program != nil {
+		guest.program.open = open
+	}
 	if err := guest.prepareListeners(control); err != nil {
 		return nil, err
 	}
 	if j.Room != nil { // the shim is the parent, and nothing is left to do after Go
-		if err := control.lock(guest.sockets); err != nil {
+		if err := control.lock(guest); err != nil {
 			return nil, err
 		}
 	}

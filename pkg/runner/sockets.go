@@ -28,13 +28,14 @@ var socketImports = map[string]cell.Sockets{
 // that it makes; with some it can at least read and write them.
 func socketsOf(m *wasmbin.Module, j *job.Job) cell.Sockets {
 	most := cell.NoSockets
-	if len(j.Listeners) > 0 {
+	listens := len(j.Listeners) > 0 && j.CGI == nil
+	if listens {
 		most = cell.ServeSockets
 	}
 	for _, i := range m.Imports {
 		most = max(most, socketImports[i.Name])
 	}
-	if most = min(most, cell.Most(j.Network)); most < cell.OpenSockets && len(j.Listeners) == 0 {
+	if most = min(most, cell.Most(j.Network)); most < cell.OpenSockets && !listens {
 		return cell.NoSockets
 	}
 	return most

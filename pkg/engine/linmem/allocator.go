@@ -23,6 +23,8 @@ type Allocator struct {
 	limited bool
 	refused atomic.Bool
 	image   atomic.Pointer[Image]
+	// parent is for an instance, see Instance, whose budget is what has been taken for it.
+	parent *Allocator
 }
 
 var _ experimental.MemoryAllocator = (*Allocator)(nil)
@@ -62,6 +64,9 @@ func (a *Allocator) Allocate(_, limit uint64) experimental.LinearMemory {
 
 // take reserves bytes of the budget.
 func (a *Allocator) take(n uint64) bool {
+	if a.parent != nil {
+		return a.takeAsInstance(n)
+	}
 	if !a.limited {
 		return true
 	}
@@ -73,6 +78,10 @@ func (a *Allocator) take(n uint64) bool {
 }
 
 func (a *Allocator) give(n uint64) {
+	if a.parent != nil {
+		a.parent.give(n)
+		return
+	}
 	if a.limited {
 		a.budget.Add(int64(n))
 	}

@@ -12,6 +12,7 @@ type Image struct {
 	region []byte
 	size   uint64
 	filled int64
+	parts  []part // that have been filled
 }
 
 // NewImage reserves limit bytes of address space, of which the first size bytes
@@ -36,6 +37,7 @@ func (i *Image) At(offset, n uint32) ([]byte, bool) {
 		return nil, false
 	}
 	i.filled += int64(n)
+	i.parts = joined(i.parts, part{uint64(offset), end})
 	return i.region[offset:end:end], true
 }
 

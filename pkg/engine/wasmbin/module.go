@@ -101,6 +101,9 @@ type Module struct {
 	Exports []Export
 	// MemoryPages is the size that the module's own memory has at the start.
 	MemoryPages uint64
+	// Starts tells that there is a start section: a function runs when the module is
+	// instantiated.
+	Starts bool
 	// CodeSize is the size of the code section in bytes.
 	CodeSize int
 	// TargetFeatures are the features that the module's compiler says it used,
@@ -130,6 +133,7 @@ const (
 	sectionFunction = 3
 	sectionMemory   = 5
 	sectionExport   = 7
+	sectionStart    = 8
 	sectionCode     = 10
 	sectionTag      = 13
 )
@@ -194,6 +198,8 @@ func (m *Module) section(id byte, body []byte) error {
 		return m.parseMemories(r)
 	case sectionExport:
 		return m.parseExports(r)
+	case sectionStart:
+		m.Starts = true
 	case sectionCode:
 		m.CodeSize = len(body)
 	case sectionTag:

@@ -29,7 +29,9 @@ import (
 // no seccomp filters. A kernel without Landlock is no error, and neither is an
 // architecture without filters here (see seccomp.Supported): the interpreter runs
 // guests there.
-func Lock(s Sockets) error {
+func Lock(s Sockets) error { return lock(s, Policy(os.Getpid(), s)) }
+
+func lock(s Sockets, policy *seccomp.Policy) error {
 	// It tells one thread after the other: before there are more.
 	if err := landlock.Restrict(s >= OpenSockets); err != nil {
 		return err
@@ -38,7 +40,7 @@ func Lock(s Sockets) error {
 	if !seccomp.Supported() {
 		return nil
 	}
-	if err := Policy(os.Getpid(), s).Load(); err != nil {
+	if err := policy.Load(); err != nil {
 		return fmt.Errorf("lock the runner in: %w", err)
 	}
 	return nil

@@ -77,11 +77,7 @@ func New(c Config) (*System, error) {
 	if s.clock, err = newClocks(c.Clock); err != nil {
 		return nil, err
 	}
-	for _, variable := range c.Env {
-		if name, _, ok := strings.Cut(variable, "="); ok && name != "" {
-			s.env = append(s.env, variable)
-		}
-	}
+	s.env = named(c.Env)
 	if err := checkStrings("argument", s.args); err != nil {
 		return nil, err
 	}
@@ -122,6 +118,16 @@ func (s *System) Add(p Preopen) error {
 func (s *System) vectors(m memory, at, count uint32) (_ [][]byte, e Errno) {
 	s.buffers, e = m.vectors(at, count, s.buffers[:0])
 	return s.buffers, e
+}
+
+// named are the variables that have a name.
+func named(env []string) (named []string) {
+	for _, variable := range env {
+		if name, _, ok := strings.Cut(variable, "="); ok && name != "" {
+			named = append(named, variable)
+		}
+	}
+	return named
 }
 
 // checkStrings refuses what cannot be passed on as a C string.

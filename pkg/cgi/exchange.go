@@ -1,0 +1,245 @@
+package cgi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/gateway"
+)
+
+// bufferSize is how much of an answer is held back at most, in bytes.
+const bufferSize = 32 << 10
+
+// exchange is a request with the instance that answers it.
+type exchange struct {
+	*server
+	w        http.ResponseWriter
+	r        *http.Request
+	target   target
+	client   *http.ResponseController
+	instance gateway.Instance
+
+	// last is when something happened, in Unix nanoseconds.
+	last atomic.Int64
+	// ended gets the end of the instance.
+	ended chan end
+	// over is closed then.
+	over chan struct{}
+	// fed is closed when the body has been read as far as it will be.
+	fed chan struct{}
+
+	abandoned sync.Once
+	gone      atomic.Bool // the client
+	settled   atomic.Bool // nobody wants the body any more
+}
+
+// end is how an instance ended: see gateway.Instance.
+type end struct {
+	status int
+	err    error
+}
+
+// exchange runs the program once. It returns where a local redirect leads, or "" if the
+// request has been answered. The error is a *failure, or errGone.
+func (s *server) exchange(w http.ResponseWriter, r *http.Request, t target) (local string, err error) {
+	i, err := s.pool.get(r.Context())
+	switch {
+	case r.Context().Err() != nil && err != nil:
+		return "", errGone
+	case err != nil:
+		return "", &failure{http.StatusServiceUnavailable, err.Error(), false}
+	}
+	x := &exchange{
+		server: s, w: w, r: r, target: t, client: http.NewResponseController(w), instance: i,
+		ended: make(chan end, 1), over: make(chan struct{}), fed: make(chan struct{}),
+	}
+	x.touch()
+	s.guard.begin()
+	go x.run(environ(s.Env, r, t))
+	// A client that goes away shows once its body has been read.
+	stop := context.AfterFunc(r.Context(), x.hangUp)
+	defer stop()
+	go x.feed()
+	defer x.settle()
+	return x.answer()
+}
+
+func (x *exchange) touch() { x.last.Store(time.Now().UnixNano()) }
+
+// left is how much patience there is.
+func (x *exchange) left() time.Duration { return x.Patience - time.Since(time.Unix(0, x.last.Load())) }
+
+func (x *exchange) run(env []string) {
+	status, err := x.instance.Run(env)
+	x.guard.end()
+	x.pool.put()
+	x.ended <- end{status, err}
+	close(x.over)
+}
+
+func (x *exchange) hangUp() {
+	x.gone.Store(true)
+	x.abandon()
+}
+
+// abandon lets go of the instance. It notices when it reads or writes; nothing but the
+// end of this process ends one that does neither, and does not end.
+func (x *exchange) abandon() {
+	x.abandoned.Do(func() {
+		x.instance.Stdin().Close()
+		x.instance.Stdout().Close()
+		select {
+		case <-x.over:
+			return
+		default:
+		}
+		line := x.line(x.r, fmt.Sprintf("the program does not end, %v after it was given up: so the container does", x.Patience))
+		go func() {
+			timer := time.NewTimer(x.Patience)
+			defer timer.Stop()
+			select {
+			case <-x.over:
+			case <-timer.C:
+				x.GiveUp(line)
+			}
+		}()
+	})
+}
+
+// settle leaves nothing behind that uses the request.
+func (x *exchange) settle() {
+	x.abandon()
+	select {
+	case <-x.fed:
+	default:
+		x.settled.Store(true)
+		// It waits for a client whose body nobody wants. The connection is of no use after.
+		_ = x.client.SetReadDeadline(time.Unix(1, 0))
+		<-x.fed
+	}
+}
+
+// feed passes the body on.
+func (x *exchange) feed() {
+	defer close(x.fed)
+	stdin := x.instance.Stdin()
+	defer stdin.Close()
+	if !x.target.body {
+		return
+	}
+	buffer := make([]byte, bufferSize)
+	for {
+		_ = x.client.SetReadDeadline(time.Now().Add(x.Patience))
+		if x.settled.Load() {
+			return
+		}
+		n, err := x.r.Body.Read(buffer)
+		if n > 0 {
+			x.touch()
+			// A program need not read all of it.
+			if _, err := stdin.Write(buffer[:n]); err != nil {
+				return
+			}
+			x.touch()
+		}
+		if errors.Is(err, io.EOF) {
+			_ = x.client.SetReadDeadline(time.Time{}) // for whoever waits for the client's end
+			return
+		}
+		if err != nil {
+			x.hangUp() // half a request must not look like a whole one
+			return
+		}
+	}
+}
+
+// Read reads what the instance writes.
+func (x *exchange) Read(b []byte) (int, error) { return x.read(b, forever) }
+
+const forever = time.Duration(1<<63 - 1)
+
+// read waits for a while at most, after which it is os.ErrDeadlineExceeded. The error is
+// errSilent when patience is at its end.
+func (x *exchange) read(b []byte, most time.Duration) (int, error) {
+	stdout := x.instance.Stdout()
+	for {
+		left := x.left()
+		if left <= 0 {
+			return 0, errSilent
+		}
+		_ = stdout.SetReadDeadline(time.Now().Add(min(left, most)))
+		n, err := stdout.Read(b)
+		if n > 0 {
+			x.touch()
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && most == forever:
+			continue
+		case errors.Is(err, os.ErrClosed):
+			return n, errGone
+		}
+		return n, err
+	}
+}
+
+// errSilent is the error of an instance with which nothing happens.
+var errSilent = errors.New("nothing has happened for too long")
+
+// answer reads the answer and sends it.
+func (x *exchange) answer() (local string, err error) {
+	r := bufio.NewReaderSize(x, bufferSize)
+	a, err := readAnswer(r)
+	switch {
+	case errors.Is(err, errCut):
+		return "", x.early()
+	case err != nil:
+		return "", x.failed(err, false)
+	case a.local != "":
+		return a.local, nil
+	}
+	s := &sender{exchange: x, answer: a}
+	return "", s.send(r)
+}
+
+// early is the failure of an instance that wrote no answer.
+func (x *exchange) early() error {
+	e, err := x.wait()
+	switch {
+	case err != nil:
+		return x.failed(err, false)
+	case e.err != nil:
+		return x.failed(e.err, false)
+	}
+	return x.failed(fmt.Errorf("it exited with status %d %w", e.status, errCut), false)
+}
+
+// wait waits for the instance's end. The error is errSilent.
+func (x *exchange) wait() (end, error) {
+	timer := time.NewTimer(x.Patience)
+	defer timer.Stop()
+	select {
+	case e := <-x.ended:
+		return e, nil
+	case <-timer.C:
+		return end{}, errSilent
+	}
+}
+
+// failed makes a failure of an error.
+func (x *exchange) failed(err error, begun bool) error {
+	switch {
+	case x.gone.Load(), errors.Is(err, errGone):
+		return errGone
+	case errors.Is(err, errSilent):
+		return &failure{http.StatusGatewayTimeout, fmt.Sprintf("neither the program nor the client did anything for %v", x.Patience), begun}
+	}
+	return &failure{http.StatusBadGateway, "the program failed: " + err.Error(), begun}
+}

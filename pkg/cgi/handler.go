@@ -1,0 +1,85 @@
+package cgi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
+)
+
+// maxRedirects bounds how often a program may send a request to itself once more.
+const maxRedirects = 10
+
+// ServeHTTP answers a request.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.crowded() {
+		w.Header().Set("Connection", "close")
+	}
+	if status, reason := refuse(r); status != 0 {
+		http.Error(w, reason, status)
+		return
+	}
+	t := targetOf(r)
+	for range maxRedirects {
+		local, err := s.exchange(w, r, t)
+		switch {
+		case err != nil:
+			s.fail(w, r, err)
+			return
+		case local == "":
+			return
+		}
+		t = redirected(t, local)
+	}
+	s.fail(w, r, &failure{http.StatusBadGateway, fmt.Sprintf("it redirects more than %d times", maxRedirects), false})
+}
+
+// redirected is the target of a local redirect, which has no body (section 6.2.2).
+func redirected(t target, location string) target {
+	u, err := url.ParseRequestURI(location)
+	if err != nil { // readAnswer has tried
+		u = &url.URL{Path: "/"}
+	}
+	method := http.MethodGet
+	if t.method == http.MethodHead {
+		method = t.method
+	}
+	return target{method: method, path: u.Path, query: u.RawQuery, uri: location}
+}
+
+// failure is why a request has no answer of the program's.
+type failure struct {
+	status int
+	reason string
+	// begun tells that the answer has begun, and cannot be taken back.
+	begun bool
+}
+
+func (f *failure) Error() string { return f.reason }
+
+// errGone is the error of an exchange whose client is not there any more.
+var errGone = errors.New("the client has gone")
+
+// fail says so in the log, and to the client if it can still be told. An answer that has
+// begun is cut: it must not look complete.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		panic(http.ErrAbortHandler)
+	}
+	fmt.Fprintln(s.Log, s.line(r, f.reason))
+	if f.begun {
+		panic(http.ErrAbortHandler)
+	}
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	http.Error(w, http.StatusText(f.status), f.status)
+}
+
+// line is one of the log.
+func (s *server) line(r *http.Request, reason string) string {
+	return fmt.Sprintf("cgi: %q: %s", printable.Cut(r.Method+" "+r.RequestURI, 200), reason)
+}

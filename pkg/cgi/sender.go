@@ -1,0 +1,101 @@
+package cgi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+// lull is how long an instance writes nothing before what it has written is sent.
+const lull = 5 * time.Millisecond
+
+// sender sends an answer while it is being written. It holds back the beginning for a
+// moment: short answers have a length then, and one of an instance that traps is taken
+// back.
+type sender struct {
+	*exchange
+	answer *answer
+	begun  bool
+	count  int64
+}
+
+// send sends the header, and what follows in r.
+func (s *sender) send(r io.Reader) error {
+	buffer := make([]byte, 0, bufferSize)
+	for {
+		n, err := s.fill(r, buffer)
+		buffer = buffer[:n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return s.finish(buffer)
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return s.failed(err, s.begun)
+		}
+		if err := s.write(buffer, true); err != nil {
+			return err
+		}
+		buffer = buffer[:0]
+	}
+}
+
+// fill reads until the buffer is full, or the instance writes nothing for a moment.
+func (s *sender) fill(r io.Reader, buffer []byte) (int, error) {
+	all := buffer[:cap(buffer)]
+	// The first bytes may be in r already, which otherwise only asks the exchange.
+	n, err := r.Read(all)
+	for err == nil && n < len(all) {
+		var more int
+		more, err = s.read(all[n:], lull)
+		n += more
+	}
+	return n, err
+}
+
+// write sends some bytes.
+func (s *sender) write(b []byte, flush bool) error {
+	_ = s.client.SetWriteDeadline(time.Now().Add(s.Patience))
+	if !s.begun {
+		s.begun = true
+		maps.Copy(s.w.Header(), s.answer.header)
+		s.w.WriteHeader(s.answer.status)
+	}
+	s.count += int64(len(b))
+	if s.target.method == http.MethodHead || bodiless(s.answer.status) {
+		s.touch()
+		return nil
+	}
+	if _, err := s.w.Write(b); errors.Is(err, http.ErrContentLength) {
+		return s.failed(errors.New("its answer is longer than it says"), true)
+	} else if err != nil {
+		return errGone
+	}
+	if flush && s.client.Flush() != nil {
+		return errGone
+	}
+	s.touch()
+	return nil
+}
+
+// finish sends the rest, if the instance has ended well.
+func (s *sender) finish(rest []byte) error {
+	e, err := s.wait()
+	if err == nil {
+		err = e.err
+	}
+	if err != nil {
+		return s.failed(err, s.begun)
+	}
+	if err := s.write(rest, false); err != nil {
+		return err
+	}
+	length := s.answer.header.Get("Content-Length")
+	if length != "" && length != strconv.FormatInt(s.count, 10) && s.target.method != http.MethodHead && !bodiless(s.answer.status) {
+		return s.failed(fmt.Errorf("its answer has %d bytes, but says %s", s.count, length), true)
+	}
+	return nil
+}

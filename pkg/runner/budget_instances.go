@@ -1,0 +1,73 @@
+package runner
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/wasmbin"
+)
+
+// Where a server runs instances of the guest, its own memory is more than margin: that
+// of connections, and the buffers that the kernel has for them and for pipes.
+const (
+	// serverMargin in bytes is kept free at least.
+	serverMargin = 12 << 20
+	// serverShare is the share of the limit that is.
+	serverShare = 4
+	// memoryPerConnection in bytes is what one may take whose request waits: buffers,
+	// and a header of many small fields.
+	memoryPerConnection = 32 << 10
+	// leastConnections and mostConnections are open at a time; others wait in the kernel.
+	leastConnections, mostConnections = 16, 4096
+	// descriptorsPerInstance are pipes and standard error.
+	descriptorsPerInstance = 5
+	// otherDescriptors are those that a guest opens, and ours.
+	otherDescriptors = 32
+)
+
+func serverReserve(limit int64) int64 { return max(serverMargin, limit/serverShare) }
+
+// budgetInstances is budgetMemory for the memories of instances of which several run at
+// a time. The image stays what it is: each has a copy.
+func budgetInstances(limit int64, outline *wasmbin.Module, u usage) (*linmem.Allocator, error) {
+	if u.image != nil {
+		if err := u.image.Protect(); err != nil {
+			return nil, err
+		}
+		u.image = nil // whose data stays, besides all memories
+	}
+	u.tidyHeap()
+	if limit <= 0 {
+		return linmem.Unlimited(), nil
+	}
+	used, reserve := u.used(), serverReserve(limit)
+	budget := max(limit-used-reserve, 0)
+	least := int64(min(outline.MemoryPages*wasmbin.PageSize, math.MaxInt64))
+	if least > budget {
+		return nil, fmt.Errorf("the module's memory starts with %s, but the memory limit of %s leaves %s for all requests: raise the limit", mebi(least), mebi(limit), mebi(budget))
+	}
+	debug.SetMemoryLimit(goMemory() + reserve/2)
+	return linmem.Limited(budget), nil
+}
+
+// connections is how many clients a server has at a time, as far as memory and
+// descriptors go.
+func connections(limit int64, workers, preopens int) (int, error) {
+	n := mostConnections
+	if limit > 0 {
+		n = int(min(int64(n), max(leastConnections, serverReserve(limit)/2/memoryPerConnection)))
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return 0, fmt.Errorf("ask how many files may be open: %w", err)
+	}
+	needed := uint64(otherDescriptors + workers*(descriptorsPerInstance+preopens))
+	if files.Cur < needed+leastConnections {
+		return 0, fmt.Errorf("%d files may be open, which is too few for %d requests at a time: raise the limit (nofile) to %d, or let fewer run", files.Cur, workers, needed+leastConnections)
+	}
+	return int(min(uint64(n), files.Cur-needed)), nil
+}
