@@ -54,8 +54,8 @@ func (s *said) String() string {
 }
 
 // start starts a server, as `ctr run --net-host` would. It may not listen yet.
-func start(ctx context.Context, n *bed.Node, v Variant, id string) (c *container, err error) {
-	c = &container{variant: v, cgroup: filepath.Join(n.Namespace(), id)}
+func start(ctx context.Context, n *bed.Node, v Variant, id string) (_ *container, err error) {
+	c := &container{variant: v, cgroup: filepath.Join(n.Namespace(), id)}
 	stored, err := n.ImageService().Get(ctx, v.image.Name)
 	if err != nil {
 		return nil, err

@@ -127,5 +127,22 @@ func (n *Node) Stop(failed bool) error {
 			fmt.Fprintf(os.Stderr, "--- end of containerd's log\n%s\n", strings.Join(lines[max(0, len(lines)-20):], "\n"))
 		}
 	}
-	return errors.Join(remove(n.Namespace()), os.RemoveAll(n.Dir))
+	return errors.Join(remove(n.Namespace()), unmount(n.Dir), os.RemoveAll(n.Dir))
+}
+
+// unmount lets go of what is mounted below dir, as root file systems of containers that
+// could not be removed.
+func unmount(dir string) error {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			if err := syscall.Unmount(fields[4], syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
+				return fmt.Errorf("unmount %s: %w", fields[4], err)
+			}
+		}
+	}
+	return nil
 }

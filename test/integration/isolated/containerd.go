@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +28,8 @@ func StartContainerd(bin, dir, config string, env []string) (*exec.Cmd, error) {
 	daemon := exec.Command(filepath.Join(bin, "containerd"), "--config", file)
 	daemon.Env = env
 	daemon.Stdout, daemon.Stderr = log, log
+	// A Ctrl-C in the terminal is for the caller, who still needs it to remove things.
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := daemon.Start(); err != nil {
 		return nil, fmt.Errorf("start containerd: %w", err)
 	}
