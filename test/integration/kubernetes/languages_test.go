@@ -79,6 +79,14 @@ containers:
 			t.Errorf("afterwards: %v", err)
 		}
 	})
+	each("clients that hang up", func(t *testing.T, s served) {
+		if err := servers.HangUp(s.endpoint(t), 300); err != nil {
+			t.Error(err)
+		}
+		if err := k.ask(s); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
 	t.Run("idle", func(t *testing.T) { k.idle(t, all) })
 	each("stops", func(t *testing.T, s served) {
 		id := strings.TrimPrefix(s.Get(t).Container("app").ContainerID, "containerd://")

@@ -3,7 +3,6 @@
 package servers
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +22,8 @@ type Server struct {
 	Files map[string]testenv.File
 	// Entrypoint is the image's.
 	Entrypoint []string
+	// Env is the image's, as KEY=VALUE.
+	Env []string
 	// Annotations are those that its container needs, without their prefix.
 	Annotations map[string]string
 	// Serving is what it prints when it can be reached, if it prints anything.
@@ -113,7 +114,11 @@ func QuickJS(t testing.TB) []byte {
 // Build makes the server's image with docker build.
 func (s Server) Build(t testing.TB, d *testenv.Docker) {
 	t.Helper()
-	d.Build(t, s.Name, fmt.Sprintf("FROM scratch\nCOPY . /\nENTRYPOINT [\"%s\"]\n", strings.Join(s.Entrypoint, `", "`)), s.Files)
+	file := "FROM scratch\nCOPY . /\n"
+	for _, variable := range s.Env {
+		file += "ENV " + variable + "\n"
+	}
+	d.Build(t, s.Name, file+"ENTRYPOINT [\""+strings.Join(s.Entrypoint, `", "`)+"\"]\n", s.Files)
 }
 
 // Image is the same for a cluster.
@@ -122,6 +127,6 @@ func (s Server) Image() testenv.Image {
 	for name, file := range s.Files {
 		image.Files["/"+name] = file
 	}
-	image.Config.Entrypoint = s.Entrypoint
+	image.Config.Entrypoint, image.Config.Env = s.Entrypoint, s.Env
 	return image
 }

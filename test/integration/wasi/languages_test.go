@@ -42,6 +42,7 @@ func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
 		})
 	}
 	each("answers", func(t *testing.T, r running) {
+		testenv.Eventually(t, "answer", func() error { return r.Ask(r.address) })
 		for range 5 {
 			if err := r.Ask(r.address); err != nil {
 				t.Error(err)
@@ -54,6 +55,14 @@ func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
 			t.Error(err)
 		}
 		t.Logf("after %v", time.Since(begin).Round(time.Millisecond))
+		if err := r.Ask(r.address); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+	each("clients that hang up", func(t *testing.T, r running) {
+		if err := servers.HangUp(r.address, 300); err != nil {
+			t.Error(err)
+		}
 		if err := r.Ask(r.address); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
