@@ -1,3 +1,9 @@
+// To find out how much CPU its cgroup may use, the Go runtime would read the table of
+// mounts at the start of every process, which is long on a busy node. No role lives by
+// it: see job.Job.CPUs.
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command containerd-shim-wazero-v1 is the containerd shim that runs Wasm
 // images with wazero. One binary has all the roles; main decides which, after package
 // early and those below it, which have taken those that must be quick.

@@ -20,7 +20,7 @@ import (
 
 // Version of the protocol. A runner always comes from the same binary as the
 // shim that starts it, so a mismatch means a bug or a replaced file.
-const Version = 7
+const Version = 8
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by
@@ -91,6 +91,9 @@ type Job struct {
 	Preopens []Preopen
 	// MemoryLimit is the memory limit of the container in bytes; 0 is none.
 	MemoryLimit int64
+	// CPUs is how many CPUs the container may keep busy, if its share of their time is
+	// bounded: the bound, rounded up. 0 is all that there are.
+	CPUs int
 	// KeepCapabilities are the names of the capabilities that decide about
 	// files ("CAP_DAC_OVERRIDE", …) which the guest's user keeps, and the one that
 	// Listeners need, which the user has until they are open.
@@ -137,6 +140,7 @@ func (j *Job) pack(c *packed.Coder) {
 	c.Strings(&j.Env)
 	packed.Slice(c, &j.Preopens, func(p *Preopen) { c.String(&p.Guest); c.String(&p.Host); c.Bool(&p.ReadOnly) })
 	c.Int64(&j.MemoryLimit)
+	c.Int(&j.CPUs)
 	c.Strings(&j.KeepCapabilities)
 	packed.Pointer(c, &j.Room, func(r *room.Room) { r.Pack(c) })
 	c.Bool(&j.PrivateCode)

@@ -24,7 +24,7 @@ func example() *Job {
 		Module: "/app.wasm", Export: "_start",
 		Args: []string{"app", "", "two words", "ünï\n"}, Env: []string{"A=1", "B="},
 		Preopens:    []Preopen{{Guest: "/", Host: "/"}, {Guest: "/data", Host: "/mnt", ReadOnly: true}},
-		MemoryLimit: 1 << 40, KeepCapabilities: []string{"CAP_DAC_OVERRIDE"}, PrivateCode: true,
+		MemoryLimit: 1 << 40, CPUs: 3, KeepCapabilities: []string{"CAP_DAC_OVERRIDE"}, PrivateCode: true,
 		Room: &room.Room{Join: true},
 	}
 }

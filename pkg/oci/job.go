@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -46,6 +47,7 @@ func (p *planner) job(prog *program, args []string) (*job.Job, error) {
 		Env:              env,
 		Preopens:         directories,
 		MemoryLimit:      p.settings.bound(p.memoryLimit()),
+		CPUs:             p.cpus(),
 		KeepCapabilities: p.keepCapabilities(listeners),
 		PrivateCode:      p.settings.privateCode,
 		Network:          p.settings.network,
@@ -88,4 +90,18 @@ func (p *planner) keepCapabilities(listeners []listen.Socket) []string {
 		}
 	}
 	return keep
+}
+
+// cpus is linux.resources.cpu.quota in CPUs, rounded up; 0 if there is none.
+func (p *planner) cpus() int {
+	c := p.container
+	if c == nil || c.Linux == nil || c.Linux.Resources == nil || c.Linux.Resources.CPU == nil {
+		return 0
+	}
+	cpu := c.Linux.Resources.CPU
+	if cpu.Quota == nil || *cpu.Quota <= 0 || cpu.Period == nil || *cpu.Period == 0 {
+		return 0
+	}
+	period := int64(min(*cpu.Period, math.MaxInt32)) // the kernel takes a second at most
+	return int(min((*cpu.Quota-1)/period+1, math.MaxInt32))
 }

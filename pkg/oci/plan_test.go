@@ -2,6 +2,7 @@ package oci
 
 import (
 	"debug/elf"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -276,6 +277,27 @@ func TestJobIsWhatTheSpecSays(t *testing.T) {
 	}
 	if !reflect.DeepEqual(p.Job, want) {
 		t.Errorf("got  %+v\nwant %+v", p.Job, want)
+	}
+}
+
+func TestJobHasTheContainersShareOfTheCPUs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		quota  int64
+		period uint64
+		want   int
+	}{
+		{-1, 100_000, 0}, {0, 100_000, 0}, {50_000, 0, 0},
+		{1_000, 100_000, 1}, {100_000, 100_000, 1}, {100_001, 100_000, 2}, {250_000, 100_000, 3},
+		{math.MaxInt64, 1, math.MaxInt32}, {math.MaxInt64, math.MaxUint64, math.MaxInt32}, {1, math.MaxUint64, 1},
+	} {
+		p, err := plan(t, image(t), spec([]string{"/app.wasm"}, func(s *specs.Spec) {
+			s.Linux.Resources = &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &c.quota, Period: &c.period}}
+		}))
+		check(t, err)
+		if p.Job.CPUs != c.want {
+			t.Errorf("%d of %d: %d CPUs, want %d", c.quota, c.period, p.Job.CPUs, c.want)
+		}
 	}
 }
 

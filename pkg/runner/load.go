@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
@@ -179,8 +178,7 @@ func (l *loader) compile(ctx context.Context, order job.Order, file *os.File) er
 	// wazero keeps copies of what it needs.
 	defer engine.Free(data)
 	setCompileLimits(l.job.MemoryLimit)
-	// For threads that compile, see job.OneThread.
-	runtime.SetDefaultGOMAXPROCS()
+	useCPUs(l.job.CPUs)
 	newRuntime := engine.NewCompiler
 	l.guest.use = job.CodeCompiled
 	if !l.canCompile {

@@ -70,7 +70,7 @@ func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*la
 	room.User.Umask = umask(c.spec.Process)
 	p, _, err := c.launch(ctx, launch{
 		process: r.Process, plan: r.Plan, room: room, root: root, namespaces: ns,
-		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(c.spec),
+		streams: r.Streams, terminal: r.Terminal, code: r.Code,
 	})
 	if err != nil {
 		return nil, err
@@ -143,11 +143,4 @@ func startHere(cmd *exec.Cmd) (<-chan reaper.Exit, error) {
 		exits <- reaper.Exit{Pid: cmd.Process.Pid, Status: uint32(cmd.ProcessState.ExitCode())}
 	}()
 	return exits, nil
-}
-
-func cpuOf(spec *specs.Spec) *specs.LinuxCPU {
-	if spec.Linux.Resources == nil {
-		return nil
-	}
-	return spec.Linux.Resources.CPU
 }

@@ -138,7 +138,7 @@ func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directCon
 	}()
 	c.init, warning, err = c.launch(ctx, launch{
 		process: spec.Process, plan: r.Plan, room: roomOf(r.Config), namespaces: ns,
-		streams: r.Streams, terminal: r.Terminal, code: r.Code, cpu: cpuOf(spec), cgroup: cg, born: r.Born,
+		streams: r.Streams, terminal: r.Terminal, code: r.Code, cgroup: cg, born: r.Born,
 	})
 	return c, warning, err
 }
@@ -247,7 +247,6 @@ type launch struct {
 	streams    *stdio.Streams
 	terminal   bool
 	code       launcher.CodeSource
-	cpu        *specs.LinuxCPU
 	cgroup     *container.Cgroup // a new one, the limits of which are not set yet, or nil
 	born       func(*launcher.Process)
 }
@@ -258,7 +257,7 @@ type launch struct {
 func runner(l launch, handoff *launcher.Handoff, streams *ends) *reaper.Program {
 	rewritten := oci.RewriteProcess(l.process, l.plan)
 	return &reaper.Program{
-		Path: job.ExecPath, Args: rewritten.Args, Env: environment(rewritten.Env, l.cpu), Dir: "/",
+		Path: job.ExecPath, Args: rewritten.Args, Env: rewritten.Env, Dir: "/",
 		Files: append([]*os.File{streams.in, streams.out, streams.err}, handoff.Files()...),
 		Attr: &syscall.SysProcAttr{
 			Setsid: true, Cloneflags: l.namespaces.created,

@@ -1,9 +1,7 @@
 package direct
 
 import (
-	"fmt"
 	"path"
-	"runtime"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -73,19 +71,4 @@ func visible(paths []string) []string {
 		}
 	}
 	return left
-}
-
-// environment of the runner's Go runtime, which must not look for its limits in
-// files: it would look at the shim's, and keep them open.
-func environment(env []string, cpu *specs.LinuxCPU) []string {
-	env = append(env[:len(env):len(env)], "GODEBUG=containermaxprocs=0,updatemaxprocs=0")
-	if cpu != nil && cpu.Quota != nil && *cpu.Quota > 0 && cpu.Period != nil && *cpu.Period > 0 {
-		period := int64(min(*cpu.Period, 1<<62))
-		// As the Go runtime does it by itself in a container.
-		procs := max(2, (*cpu.Quota+period-1)/period)
-		if procs < int64(runtime.NumCPU()) {
-			env = append(env, fmt.Sprintf("GOMAXPROCS=%d", procs))
-		}
-	}
-	return env
 }
