@@ -49,12 +49,6 @@ type builder struct {
 	source string // the directory of this program's sources
 }
 
-// The C compilers, with what they need to make a static program.
-var (
-	wasmCC   = []string{"clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-Wl,--strip-debug"}
-	nativeCC = []string{"gcc", "-static", "-s"}
-)
-
 // sqliteFlags leave out what needs an operating system, and some of what makes
 // it larger than the engines for scripts that people run as Wasm.
 var sqliteFlags = []string{"-Oz", "-DSQLITE_THREADSAFE=0", "-DSQLITE_OMIT_LOAD_EXTENSION", "-DSQLITE_OMIT_WAL", "-DSQLITE_MAX_MMAP_SIZE=0",
@@ -77,11 +71,11 @@ func (b builder) programs(ctx context.Context) ([]Program, error) {
 
 func (b builder) hello(ctx context.Context) (Program, error) {
 	src := filepath.Join(b.source, "programs", "hello.c")
-	module, err := b.Compile(ctx, "hello.wasm", append(wasmCC, "-O2", src), nil, src)
+	module, err := b.Compile(ctx, "hello.wasm", append(bed.WasmCC(), "-O2", src), nil, src)
 	if err != nil {
 		return Program{}, err
 	}
-	twin, err := b.Compile(ctx, "hello", append(nativeCC, "-O2", src), nil, src)
+	twin, err := b.Compile(ctx, "hello", append(bed.NativeCC(), "-O2", src), nil, src)
 	return saying("C hello", "c", "clang 14, wasi-libc", "gcc -static, glibc", module, twin), err
 }
 
@@ -100,11 +94,11 @@ func (b builder) sqlite(ctx context.Context) (Program, error) {
 	// The library is not ours to be warned about.
 	flags := append([]string{"-w", "-I", dir, src, amalgamation}, sqliteFlags...)
 	emulated := []string{"-D_WASI_EMULATED_GETPID", "-D_WASI_EMULATED_MMAN", "-lwasi-emulated-getpid", "-lwasi-emulated-mman"}
-	module, err := b.Compile(ctx, "sqlite.wasm", append(append(wasmCC, flags...), emulated...), nil, src, amalgamation)
+	module, err := b.Compile(ctx, "sqlite.wasm", append(append(bed.WasmCC(), flags...), emulated...), nil, src, amalgamation)
 	if err != nil {
 		return Program{}, err
 	}
-	twin, err := b.Compile(ctx, "sqlite", append(nativeCC, flags...), nil, src, amalgamation)
+	twin, err := b.Compile(ctx, "sqlite", append(bed.NativeCC(), flags...), nil, src, amalgamation)
 	return saying("C SQLite", "sqlite", "clang 14, wasi-libc, SQLite 3", "gcc -static, glibc, SQLite 3", module, twin), err
 }
 

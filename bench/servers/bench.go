@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ var (
 
 // Case is a load.
 type Case struct {
+	Program     string
 	Path        string
 	Connections int
 	// Fresh is a new connection for each request.
@@ -36,9 +38,18 @@ type Case struct {
 
 // casesOf are all loads of whose name this is a part.
 func casesOf(part string) (all []Case) {
-	for _, c := range []Case{{Path: bodies.Small}, {Path: bodies.Large}, {Path: bodies.Small, Fresh: true}, {Path: bodies.Small, Idle: 500}} {
+	for _, c := range []Case{
+		{Program: goServer, Path: bodies.Small},
+		{Program: goServer, Path: bodies.Large},
+		{Program: goServer, Path: bodies.Small, Fresh: true},
+		{Program: goServer, Path: bodies.Small, Idle: 500},
+		{Program: cServer, Path: bodies.Small},
+		{Program: cServer, Path: bodies.Small, Fresh: true},
+	} {
 		for _, c.Connections = range []int{1, 16, 64} {
-			if strings.Contains(c.String(), part) {
+			// The one in C serves a connection at a time.
+			possible := c.Program == goServer || c.Fresh || c.Connections == 1
+			if possible && strings.Contains(c.String(), part) {
 				all = append(all, c)
 			}
 		}
@@ -56,10 +67,13 @@ type bench struct {
 	cases    []Case
 	variants []Variant
 	bodies   map[string][]byte
-	running  map[string]*container // by name of the variant
+	running  map[key]*container
 	serial   int
 	logf     func(string, ...any)
 }
+
+// key is that of a server.
+type key struct{ variant, program string }
 
 // measure fills the result.
 func (b *bench) measure(ctx context.Context, r *Result) (err error) {
@@ -68,21 +82,21 @@ func (b *bench) measure(ctx context.Context, r *Result) (err error) {
 			err = errors.Join(err, c.remove(ctx))
 		}
 	}()
-	for _, v := range b.variants {
-		if err := b.Load(ctx, v.image); err != nil {
-			return err
+	for _, program := range b.programs() {
+		for _, v := range b.variants {
+			if err := b.Load(ctx, v.servers[program].image); err != nil {
+				return err
+			}
+			if err := b.begin(ctx, v, program); err != nil {
+				return err
+			}
+			used, err := b.idle(ctx, v, program)
+			if err != nil {
+				return err
+			}
+			b.logf("%s, %s, answers", v.Name, program)
+			r.Idle = append(r.Idle, Idle{v.Name, program, used})
 		}
-		if err := b.begin(ctx, v); err != nil {
-			return err
-		}
-		b.logf("%s answers", v.Name)
-	}
-	for _, v := range b.variants {
-		used, err := b.idle(ctx, v)
-		if err != nil {
-			return err
-		}
-		r.Idle = append(r.Idle, Idle{v.Name, used})
 	}
 	seen := map[Case]map[string][]sample{}
 	for _, c := range b.cases {
@@ -105,38 +119,48 @@ func (b *bench) measure(ctx context.Context, r *Result) (err error) {
 	return nil
 }
 
+// programs are those that the loads are for.
+func (b *bench) programs() (all []string) {
+	for _, c := range b.cases {
+		if !slices.Contains(all, c.Program) {
+			all = append(all, c.Program)
+		}
+	}
+	return all
+}
+
 // begin starts a server, waits until it answers, and lets it rest.
-func (b *bench) begin(ctx context.Context, v Variant) error {
+func (b *bench) begin(ctx context.Context, v Variant, program string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	b.serial++
-	c, err := start(ctx, b.Node, v, fmt.Sprintf("server%d", b.serial))
+	c, err := start(ctx, b.Node, v, program, fmt.Sprintf("server%d", b.serial))
 	if err != nil {
-		return fmt.Errorf("%s: %w", v.Name, err)
+		return fmt.Errorf("%s, %s: %w", v.Name, program, err)
 	}
-	b.running[v.Name] = c
+	b.running[key{v.Name, program}] = c
 	for {
-		_, err := b.load(v, Case{Path: bodies.Small, Connections: 1}).run(ctx, 0)
+		_, err := b.load(v, Case{Program: program, Path: bodies.Small, Connections: 1}).run(ctx, 0)
 		if err == nil {
 			return c.stop()
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer: %w: %s", v.Name, err, &c.said)
+			return fmt.Errorf("%s does not answer: %w: %s", c.name, err, &c.said)
 		case <-c.exited:
-			return fmt.Errorf("%s has ended: %s", v.Name, &c.said)
+			return fmt.Errorf("%s has ended: %s", c.name, &c.said)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
 func (b *bench) load(v Variant, c Case) load {
-	return load{port: v.port, path: c.Path, body: b.bodies[c.Path], connections: c.Connections, fresh: c.Fresh}
+	return load{port: v.servers[c.Program].port, path: c.Path, body: b.bodies[c.Path], connections: c.Connections, fresh: c.Fresh}
 }
 
 // idle is how many CPUs a server takes that has nothing to do.
-func (b *bench) idle(ctx context.Context, v Variant) (cpus float64, err error) {
-	c := b.running[v.Name]
+func (b *bench) idle(ctx context.Context, v Variant, program string) (cpus float64, err error) {
+	c := b.running[key{v.Name, program}]
 	if err := c.cont(); err != nil {
 		return 0, err
 	}
@@ -164,7 +188,7 @@ type sample struct {
 
 // sample measures one server while the others rest. One that fails is replaced.
 func (b *bench) sample(ctx context.Context, v Variant, c Case) (s sample, err error) {
-	server, l := b.running[v.Name], b.load(v, c)
+	server, l := b.running[key{v.Name, c.Program}], b.load(v, c)
 	if err := server.cont(); err != nil {
 		return s, err
 	}
@@ -177,11 +201,11 @@ func (b *bench) sample(ctx context.Context, v Variant, c Case) (s sample, err er
 	}
 	s.failed = err.Error()
 	b.logf("%s fails with %v: %v: %s", v.Name, c, err, &server.said)
-	delete(b.running, v.Name)
+	delete(b.running, key{v.Name, c.Program})
 	if err := server.remove(ctx); err != nil {
 		return s, err
 	}
-	return s, b.begin(ctx, v)
+	return s, b.begin(ctx, v, c.Program)
 }
 
 // observe measures a load, and what the server takes for it, with idle connections.
@@ -213,9 +237,9 @@ func (b *bench) observe(ctx context.Context, server *container, idle int, l load
 
 // String implements fmt.Stringer.
 func (c Case) String() string {
-	what := "a line"
+	what := c.Program + ", a line"
 	if c.Path == bodies.Large {
-		what = "64 KiB"
+		what = c.Program + ", 64 KiB"
 	}
 	if c.Fresh {
 		what += ", new connections"

@@ -27,11 +27,11 @@ import (
 // container is a server that runs.
 type container struct {
 	client.Container
-	variant Variant
-	cgroup  string // its path in every hierarchy
-	task    client.Task
-	exited  <-chan client.ExitStatus
-	said    said
+	name   string
+	cgroup string // its path in every hierarchy
+	task   client.Task
+	exited <-chan client.ExitStatus
+	said   said
 }
 
 // said is what it has written.
@@ -53,10 +53,11 @@ func (s *said) String() string {
 	return strings.TrimSpace(s.buf.String())
 }
 
-// start starts a server, as `ctr run --net-host` would. It may not listen yet.
-func start(ctx context.Context, n *bed.Node, v Variant, id string) (_ *container, err error) {
-	c := &container{variant: v, cgroup: filepath.Join(n.Namespace(), id)}
-	stored, err := n.ImageService().Get(ctx, v.image.Name)
+// start starts a variant's server, as `ctr run --net-host` would. It may not listen yet.
+func start(ctx context.Context, n *bed.Node, v Variant, program, id string) (_ *container, err error) {
+	s := v.servers[program]
+	c := &container{name: v.Name + ", " + program, cgroup: filepath.Join(n.Namespace(), id)}
+	stored, err := n.ImageService().Get(ctx, s.image.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func start(ctx context.Context, n *bed.Node, v Variant, id string) (_ *container
 		client.WithImage(img), client.WithNewSnapshot(id, img), client.WithRuntime(v.Runtime, v.options),
 		client.WithNewSpec(
 			oci.WithDefaultSpecForPlatform("linux/"+runtime.GOARCH), oci.WithImageConfig(img),
-			oci.WithProcessArgs(v.args...), oci.WithEnv(v.env), oci.WithAnnotations(v.annotations),
+			oci.WithProcessArgs(s.args...), oci.WithEnv(s.env), oci.WithAnnotations(s.annotations),
 			oci.WithHostNamespace(specs.NetworkNamespace), withFiles(), oci.WithCgroup("/"+c.cgroup)))
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (c *container) cont() error { return c.signal(unix.SIGCONT) }
 func (c *container) signal(s unix.Signal) error {
 	dirs := isolated.Cgroups(c.cgroup)
 	if len(dirs) == 0 {
-		return fmt.Errorf("%s: there is no cgroup %s", c.variant.Name, c.cgroup)
+		return fmt.Errorf("%s: there is no cgroup %s", c.name, c.cgroup)
 	}
 	data, err := os.ReadFile(filepath.Join(dirs[0], "cgroup.procs"))
 	if err != nil {
@@ -129,10 +130,10 @@ func (c *container) signal(s unix.Signal) error {
 	for _, field := range strings.Fields(string(data)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil || pid <= 0 {
-			return fmt.Errorf("%s: process %q in its cgroup", c.variant.Name, field)
+			return fmt.Errorf("%s: process %q in its cgroup", c.name, field)
 		}
 		if err := unix.Kill(pid, s); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("%v to process %d of %s: %w", s, pid, c.variant.Name, err)
+			return fmt.Errorf("%v to process %d of %s: %w", s, pid, c.name, err)
 		}
 	}
 	return nil
@@ -153,7 +154,7 @@ func (c *container) cpu() (time.Duration, error) {
 			return used, nil
 		}
 	}
-	return 0, fmt.Errorf("%s: its cgroup does not tell its CPU time", c.variant.Name)
+	return 0, fmt.Errorf("%s: its cgroup does not tell its CPU time", c.name)
 }
 
 // usage is what cpu.stat of cgroup v2 tells. That of v1 has other fields.

@@ -91,7 +91,7 @@ func (r *Result) eachCase(f func(Case)) {
 func (r *Result) idle() *bed.Table {
 	t := &bed.Table{Title: "Percent of a CPU without clients", Header: []string{"server", "%"}}
 	for _, x := range r.Idle {
-		t.Add(x.Variant, fmt.Sprintf("%.2f", x.CPUs*100))
+		t.Add(x.Program+", "+x.Variant, fmt.Sprintf("%.2f", x.CPUs*100))
 	}
 	return t
 }
@@ -157,8 +157,8 @@ func (r *Result) intro(b *bytes.Buffer) {
 
 <!-- Written by bench/servers out of benchmarks/servers.json: change it there. -->
 
-One HTTP server, an ordinary program of Go's `+"`net/http`"+`, in three kinds of containers on one containerd %s. They take turns in each round, and rest
-while others are measured, so that the ratios hold even where the figures do not. `+"`make bench-servers`"+` repeats it on your machine in some minutes,
+Two HTTP servers, each in three kinds of containers on one containerd %s. They take turns in each round, and rest while others are measured, so that the
+ratios hold even where the figures do not. `+"`make bench-servers`"+` repeats it on your machine in about ten minutes,
 `+"`make bench-servers BENCH=-quick`"+` in less than one.
 
 Measured on %s: %d CPUs (%s), %.0f GB of memory, Linux %s, cgroup %s, runc %s, %s, our shim %s.
@@ -172,10 +172,15 @@ The run took %.0f s and began with a load average of %.1f. Figures are medians o
 		fmt.Fprintf(b, "| %s | `%s` | %s |\n", v.Name, v.Runtime, v.About)
 	}
 	b.WriteString(`
-The module is the same. It finds its listener open ([servers.md](servers.md)), and sets ` + "`O_NONBLOCK`" + ` for it, which it already has under our shim: wazero's own sockets say
-that they block, and Go's ` + "`net`" + ` would wait in ` + "`accept`" + ` for ever, with all of its goroutines.
+| program | |
+|---|---|
+| Go | An ordinary server of ` + "`net/http`" + `. |
+| C | The least that can be a server: it accepts one connection after the other, and answers on it until it is closed. All it does is calls for sockets. |
+
+The modules find their listeners open ([servers.md](servers.md)). The one in Go sets ` + "`O_NONBLOCK`" + `, which it already has under our shim: wazero's own sockets say
+that they block, and Go would wait in ` + "`accept`" + ` for ever, with all of its goroutines.
 
 The clients are one thread of the benchmark, on the same machine, by loopback. Each asks again as soon as it has its answer, with HTTP/1.1 on a connection that
-stays open, or on a new one each time. An answer is a line or 64 KiB, and every one is compared with what it has to be.
+stays open, or on a new one each time. An answer is a line or 64 KiB, and every one is compared with what it has to be. *Idle* are connections beside, on which one request was answered before.
 `)
 }

@@ -4,9 +4,9 @@
 //	go run . [-quick] [-json FILE] [-docs DIR]
 //	go run . -from FILE [-docs DIR]
 //
-// One program in Go runs as a module under our shim, as the same module under wazero's
-// own command, which has sockets of its own, and natively; the latter two under runc. It
-// measures answers per second, how long they take and what they cost, and prints tables,
+// A program in Go and one in C run as modules under our shim, as the same modules under
+// wazero's own command, which has sockets of its own, and natively; the latter two under
+// runc. It measures answers per second, how long they take and what they cost, and prints tables,
 // and writes JSON and docs/server-benchmarks.md. All is on loopback.
 package main
 
@@ -76,7 +76,7 @@ func root() string {
 }
 
 // prepare finds or builds all that is needed.
-func (s settings) prepare(ctx context.Context) (bin bed.Binaries, forms *forms, err error) {
+func (s settings) prepare(ctx context.Context) (bin bed.Binaries, all *built, err error) {
 	bin.Shim = s.shim
 	if _, err := os.Stat(filepath.Join(s.shim, "containerd-shim-wazero-v1")); err != nil {
 		return bin, nil, fmt.Errorf("run make build first: %w", err)
@@ -91,8 +91,8 @@ func (s settings) prepare(ctx context.Context) (bin bed.Binaries, forms *forms, 
 	if bin.Runc, err = b.Get(ctx, "runc", bed.RuncVersion); err != nil {
 		return bin, nil, err
 	}
-	forms, err = buildForms(ctx, b)
-	return bin, forms, err
+	all, err = build(ctx, b)
+	return bin, all, err
 }
 
 // show prints what was measured before.
@@ -120,7 +120,7 @@ func (s settings) run() (err error) {
 	if len(casesOf(s.only)) == 0 {
 		return fmt.Errorf("there is no load %q, but these: %v", s.only, casesOf(""))
 	}
-	bin, forms, err := s.prepare(ctx)
+	bin, all, err := s.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s settings) run() (err error) {
 	}
 	defer func() { err = errors.Join(err, n.Stop(err != nil)) }()
 	b := &bench{
-		Node: n, plan: fullPlan, cases: casesOf(s.only), variants: forms.variants(n.Cache()), bodies: bodies.All(), running: map[string]*container{},
+		Node: n, plan: fullPlan, cases: casesOf(s.only), variants: all.variants(n.Cache()), bodies: bodies.All(), running: map[key]*container{},
 		logf: func(format string, args ...any) {
 			fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 		},

@@ -23,7 +23,7 @@ func TestFiguresAreMediansOfRounds(t *testing.T) {
 		return s
 	}
 	seen := []sample{round(300, 9*time.Millisecond), round(100, 2*time.Millisecond), round(200, 52*time.Millisecond)}
-	c := Case{Path: bodies.Small, Connections: 16}
+	c := Case{Program: goServer, Path: bodies.Small, Connections: 16}
 	// Of 100 values the 99th percentile is a hundredth of the way from the last but one
 	// to the last.
 	want := Figure{Variant: "v", Case: c, PerSecond: 200, Slowest: 100, Fastest: 300, P50: 2000, P99: 2070, Server: 200, Clients: .2}
@@ -44,7 +44,8 @@ func TestLoadsHaveNames(t *testing.T) {
 	for _, c := range casesOf("") {
 		names[c.String()] = true
 	}
-	for _, want := range []string{"a line, 1 client", "64 KiB, 16 clients", "a line, new connections, 64 clients", "a line, 16 clients, 500 idle"} {
+	for _, want := range []string{"Go, a line, 1 client", "Go, 64 KiB, 16 clients", "Go, a line, new connections, 64 clients", "Go, a line, 16 clients, 500 idle",
+		"C, a line, 1 client", "C, a line, new connections, 16 clients"} {
 		if !names[want] {
 			t.Errorf("there is no load %q", want)
 		}
@@ -71,9 +72,9 @@ func TestCPUTimeOfACgroup(t *testing.T) {
 func TestDocumentIsMadeOfItsFigures(t *testing.T) {
 	t.Parallel()
 	first, second := t.TempDir(), t.TempDir()
-	line, large := Case{Path: bodies.Small, Connections: 1}, Case{Path: bodies.Large, Connections: 64}
+	line, large := Case{Program: goServer, Path: bodies.Small, Connections: 1}, Case{Program: goServer, Path: bodies.Large, Connections: 64}
 	r := &Result{
-		Rounds: 3, Load: 1.5, Variants: (&forms{}).variants("/cache"), Idle: []Idle{{otherName, .99}},
+		Rounds: 3, Load: 1.5, Variants: (&built{}).variants("/cache"), Idle: []Idle{{otherName, cServer, .99}},
 		Figures: []Figure{
 			{Variant: oursName, Case: line, PerSecond: 3000, Slowest: 2500, Fastest: 3500, P50: 320, P99: 1700, Server: 200, Clients: .25},
 			{Variant: nativeName, Case: line, PerSecond: 9000, Slowest: 9000, Fastest: 9000},
@@ -110,9 +111,9 @@ func TestDocumentIsMadeOfItsFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
-		"| a line, 1 client | 3000 (2500, 3500) | 9000 (9000, 9000) | 1000 (0, 0) | 0.33 | 3.00 |",
-		"| a line, 1 client | 0.32 (1.70) |", "| a line, 1 client | 200 (0.25) |", "| wazero's own | 99.00 |",
-		"| 64 KiB, 64 clients | 1 (0, 0) | – | – | – | – |", "No figure of wazero's own for 64 KiB, 64 clients: it has ended.",
+		"| Go, a line, 1 client | 3000 (2500, 3500) | 9000 (9000, 9000) | 1000 (0, 0) | 0.33 | 3.00 |",
+		"| Go, a line, 1 client | 0.32 (1.70) |", "| Go, a line, 1 client | 200 (0.25) |", "| C, wazero's own | 99.00 |",
+		"| Go, 64 KiB, 64 clients | 1 (0, 0) | – | – | – | – |", "No figure of wazero's own for Go, 64 KiB, 64 clients: it has ended.",
 	} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("there is no %q in\n%s", part, text)

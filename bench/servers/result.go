@@ -23,8 +23,8 @@ type Result struct {
 
 // Idle is how many CPUs a server takes that has no clients.
 type Idle struct {
-	Variant string
-	CPUs    float64
+	Variant, Program string
+	CPUs             float64
 }
 
 // Figure is what a variant does under a load: medians of the rounds.

@@ -15,17 +15,22 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/image"
 )
 
-// Variant is a way to run the server: what is compared.
+// Variant is a way to run servers: what is compared.
 type Variant struct {
 	Name    string
 	Runtime string // containerd's name
 	About   string // what runs in the container
-	image   image.Image
-	port    int // on 127.0.0.1
-	// args, env and annotations are the container's, options its runtime's.
+	options any    // of the runtime
+	servers map[string]server
+}
+
+// server is a program in one of its forms, as a container.
+type server struct {
+	image image.Image
+	port  int // on 127.0.0.1
+	// args, env and annotations are the container's.
 	args, env   []string
 	annotations map[string]string
-	options     any
 }
 
 // Names of the variants.
@@ -35,10 +40,19 @@ const (
 	otherName  = "wazero's own"
 )
 
-// forms are what the server is built to.
-type forms struct {
-	module, native []byte
-	wazero         []byte // wazero's own command
+// Keys of the programs, which are also their names.
+const (
+	goServer = "Go"
+	cServer  = "C"
+)
+
+// forms are what a program is built to.
+type forms struct{ module, native []byte }
+
+// built is all that is built.
+type built struct {
+	programs map[string]forms
+	wazero   []byte // wazero's own command
 }
 
 func newBuilder() (bed.Builder, error) {
@@ -54,21 +68,40 @@ func goBuild(dir string) []string {
 	return []string{"go", "build", "-C", dir, "-trimpath", "-buildvcs=false", "-ldflags=-s"}
 }
 
-func buildForms(ctx context.Context, b bed.Builder) (*forms, error) {
+// build builds everything that is not there yet.
+func build(ctx context.Context, b bed.Builder) (all *built, err error) {
 	own := filepath.Join(root(), "bench", "servers")
-	sources, err := filepath.Glob(filepath.Join(own, "server", "*.go"))
-	if err != nil {
+	all = &built{programs: map[string]forms{}}
+	if all.programs[goServer], err = buildGo(ctx, b, own); err != nil {
 		return nil, err
+	}
+	if all.programs[cServer], err = buildC(ctx, b, own); err != nil {
+		return nil, err
+	}
+	all.wazero, err = buildWazero(ctx, b, own)
+	return all, err
+}
+
+func buildGo(ctx context.Context, b bed.Builder, own string) (f forms, err error) {
+	dir := filepath.Join(own, "server")
+	sources, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return f, err
 	}
 	sources = append(sources, filepath.Join(own, "bodies", "bodies.go"))
-	f, build := &forms{}, goBuild(filepath.Join(own, "server"))
-	if f.module, err = b.Compile(ctx, "server.wasm", build, []string{"GOOS=wasip1", "GOARCH=wasm"}, sources...); err != nil {
-		return nil, err
+	if f.module, err = b.Compile(ctx, "server.wasm", goBuild(dir), []string{"GOOS=wasip1", "GOARCH=wasm"}, sources...); err != nil {
+		return f, err
 	}
-	if f.native, err = b.Compile(ctx, "server", build, []string{"CGO_ENABLED=0"}, sources...); err != nil {
-		return nil, err
+	f.native, err = b.Compile(ctx, "server", goBuild(dir), []string{"CGO_ENABLED=0"}, sources...)
+	return f, err
+}
+
+func buildC(ctx context.Context, b bed.Builder, own string) (f forms, err error) {
+	source := filepath.Join(own, "cserver", "server.c")
+	if f.module, err = b.Compile(ctx, "cserver.wasm", append(bed.WasmCC(), "-O2", source), nil, source); err != nil {
+		return f, err
 	}
-	f.wazero, err = buildWazero(ctx, b, own)
+	f.native, err = b.Compile(ctx, "cserver", append(bed.NativeCC(), "-O2", source), nil, source)
 	return f, err
 }
 
@@ -87,32 +120,42 @@ func buildWazero(ctx context.Context, b bed.Builder, own string) ([]byte, error)
 	return b.Compile(ctx, "wazero", goBuild(command), []string{"CGO_ENABLED=0"})
 }
 
-// variants are the ways to run the server. Our shim keeps its code in cache.
-func (f *forms) variants(cache string) []Variant {
-	const ours, native, other = 8081, 8082, 8083
-	return []Variant{
-		{
-			Name: oursName, Runtime: "io.containerd.wazero.v1", About: "the module", port: ours,
-			image:       imageOf("ours", map[string][]byte{"/server.wasm": f.module}),
-			args:        []string{"/server.wasm"},
-			annotations: map[string]string{"io.containerd.wazero.v1.listen": "tcp://" + address(ours)},
-			options:     &runtimeoptions.Options{ConfigBody: fmt.Appendf(nil, "cache_dir = %q\n", cache)},
-		},
-		{
-			Name: nativeName, Runtime: "io.containerd.runc.v2", About: "the same program, built natively", port: native,
-			image: imageOf("native", map[string][]byte{"/server": f.native}),
-			args:  []string{"/server"}, env: []string{"ADDRESS=" + address(native)},
-		},
-		{
-			Name: otherName, Runtime: "io.containerd.runc.v2", port: other,
-			About: "the same module, by wazero's own command: `wazero run -listen`",
-			image: imageOf("wazero", map[string][]byte{"/wazero": f.wazero, "/server.wasm": f.module}),
-			args:  []string{"/wazero", "run", "-env", "LISTEN_FDS_START=3", "-listen", address(other), "/server.wasm"},
-		},
+// variants are the ways to run them. Our shim keeps its code in cache.
+func (b *built) variants(cache string) []Variant {
+	ours := Variant{
+		Name: oursName, Runtime: "io.containerd.wazero.v1", About: "the module", servers: map[string]server{},
+		options: &runtimeoptions.Options{ConfigBody: fmt.Appendf(nil, "cache_dir = %q\n", cache)},
 	}
+	native := Variant{Name: nativeName, Runtime: "io.containerd.runc.v2", About: "the same program, built natively", servers: map[string]server{}}
+	other := Variant{
+		Name: otherName, Runtime: "io.containerd.runc.v2", servers: map[string]server{},
+		About: "the same module, by wazero's own command: `wazero run -listen`",
+	}
+	port := 8080
+	at := func() (int, string) {
+		port++
+		return port, fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	for key, f := range b.programs {
+		p, address := at()
+		ours.servers[key] = server{
+			image: imageOf("ours-"+strings.ToLower(key), map[string][]byte{"/server.wasm": f.module}), port: p,
+			args:        []string{"/server.wasm"},
+			annotations: map[string]string{"io.containerd.wazero.v1.listen": "tcp://" + address},
+		}
+		p, address = at()
+		native.servers[key] = server{
+			image: imageOf("native-"+strings.ToLower(key), map[string][]byte{"/server": f.native}), port: p,
+			args: []string{"/server"}, env: []string{"ADDRESS=" + address},
+		}
+		p, address = at()
+		other.servers[key] = server{
+			image: imageOf("wazero-"+strings.ToLower(key), map[string][]byte{"/wazero": b.wazero, "/server.wasm": f.module}), port: p,
+			args: []string{"/wazero", "run", "-env", "LISTEN_FDS_START=3", "-listen", address, "/server.wasm"},
+		}
+	}
+	return []Variant{ours, native, other}
 }
-
-func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 func imageOf(name string, files map[string][]byte) image.Image {
 	img := image.Image{Name: "bench.local/" + name + ":1", Files: map[string]image.File{}, Config: imagespec.ImageConfig{}}

@@ -16,6 +16,14 @@ type Builder struct {
 	Cache string
 }
 
+// WasmCC is the C compiler for modules, with what it needs.
+func WasmCC() []string {
+	return []string{"clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-Wl,--strip-debug"}
+}
+
+// NativeCC is the one for static programs.
+func NativeCC() []string { return []string{"gcc", "-static", "-s"} }
+
 // Compile runs a compiler, unless the same command has compiled the same sources
 // before, and returns what it made.
 func (b Builder) Compile(ctx context.Context, name string, command, env []string, sources ...string) ([]byte, error) {
