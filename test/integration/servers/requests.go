@@ -15,7 +15,7 @@ import (
 
 // Request asks on a connection, and expects the server's answer.
 func (s Server) Request(c net.Conn) error {
-	if err := c.SetDeadline(time.Now().Add(testenv.Slow(30 * time.Second))); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testenv.Slow(2 * time.Minute))); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: app\r\n\r\n"); err != nil {

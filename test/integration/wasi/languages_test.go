@@ -49,20 +49,20 @@ func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
 			}
 		}
 	})
+	each("clients that hang up", func(t *testing.T, r running) {
+		if err := servers.HangUp(r.address, 300); err != nil {
+			t.Error(err)
+		}
+		if err := r.Ask(r.address); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
 	each("a thousand connections", func(t *testing.T, r running) {
 		begin := time.Now()
 		if err := r.Many(r.address, 1000); err != nil {
 			t.Error(err)
 		}
 		t.Logf("after %v", time.Since(begin).Round(time.Millisecond))
-		if err := r.Ask(r.address); err != nil {
-			t.Errorf("afterwards: %v", err)
-		}
-	})
-	each("clients that hang up", func(t *testing.T, r running) {
-		if err := servers.HangUp(r.address, 300); err != nil {
-			t.Error(err)
-		}
 		if err := r.Ask(r.address); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
