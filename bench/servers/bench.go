@@ -21,7 +21,7 @@ type plan struct {
 }
 
 var (
-	fullPlan  = plan{rounds: 7, warm: 300 * time.Millisecond, long: 1500 * time.Millisecond, idle: 5 * time.Second}
+	fullPlan  = plan{rounds: 5, warm: 300 * time.Millisecond, long: 1200 * time.Millisecond, idle: 5 * time.Second}
 	quickPlan = plan{rounds: 1, warm: 200 * time.Millisecond, long: 700 * time.Millisecond, idle: time.Second}
 )
 
@@ -34,6 +34,9 @@ type Case struct {
 	Fresh bool
 	// Idle is how many connections are open beside, on which nothing is asked.
 	Idle int
+	// Pause is from one request of a client to its next, in milliseconds; 0 is as soon as
+	// there is an answer.
+	Pause int
 }
 
 // casesOf are all loads of whose name this is a part.
@@ -43,6 +46,7 @@ func casesOf(part string) (all []Case) {
 		{Program: goServer, Path: bodies.Large},
 		{Program: goServer, Path: bodies.Small, Fresh: true},
 		{Program: goServer, Path: bodies.Small, Idle: 500},
+		{Program: goServer, Path: bodies.Small, Pause: 20},
 		{Program: cServer, Path: bodies.Small},
 		{Program: cServer, Path: bodies.Small, Fresh: true},
 	} {
@@ -155,7 +159,7 @@ func (b *bench) begin(ctx context.Context, v Variant, program string) error {
 }
 
 func (b *bench) load(v Variant, c Case) load {
-	return load{port: v.servers[c.Program].port, path: c.Path, body: b.bodies[c.Path], connections: c.Connections, fresh: c.Fresh}
+	return load{port: v.servers[c.Program].port, path: c.Path, body: b.bodies[c.Path], connections: c.Connections, fresh: c.Fresh, pause: time.Duration(c.Pause) * time.Millisecond}
 }
 
 // idle is how many CPUs a server takes that has nothing to do.
@@ -211,7 +215,7 @@ func (b *bench) sample(ctx context.Context, v Variant, c Case) (s sample, err er
 // observe measures a load, and what the server takes for it, with idle connections.
 func (b *bench) observe(ctx context.Context, server *container, idle int, l load) (s sample, err error) {
 	others := l
-	others.connections = idle
+	others.connections, others.fresh = idle, false
 	p, err := others.open()
 	if err != nil {
 		return s, err
@@ -251,6 +255,9 @@ func (c Case) String() string {
 	}
 	if c.Idle > 0 {
 		what = fmt.Sprintf("%s, %d idle", what, c.Idle)
+	}
+	if c.Pause > 0 {
+		what = fmt.Sprintf("%s, every %d ms", what, c.Pause)
 	}
 	return what
 }

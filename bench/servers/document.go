@@ -180,7 +180,7 @@ The run took %.0f s and began with a load average of %.1f. Figures are medians o
 The modules find their listeners open ([servers.md](servers.md)). The one in Go sets ` + "`O_NONBLOCK`" + `, which it already has under our shim: wazero's own sockets say
 that they block, and Go would wait in ` + "`accept`" + ` for ever, with all of its goroutines.
 
-The clients are one thread of the benchmark, on the same machine, by loopback. Each asks again as soon as it has its answer, with HTTP/1.1 on a connection that
-stays open, or on a new one each time. An answer is a line or 64 KiB, and every one is compared with what it has to be. *Idle* are connections beside, on which one request was answered before.
+The clients are one thread of the benchmark, on the same machine, by loopback. Each asks again as soon as it has its answer, or some time after it asked, with
+HTTP/1.1 on a connection that stays open, or on a new one each time. An answer is a line or 64 KiB, and every one is compared with what it has to be. *Idle* are connections beside, on which one request was answered before.
 `)
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load is clients that each ask again as soon as they have their answer. One thread
+// load is clients that each ask again when they have their answer. One thread
 // serves them all, by epoll: it has to leave the machine to the server.
 type load struct {
 	port        int // on 127.0.0.1
@@ -19,6 +19,9 @@ type load struct {
 	connections int    // at the same time
 	// fresh makes a new connection for each request; otherwise each client has one.
 	fresh bool
+	// pause is from the begin of a client's request to that of its next, if the answer
+	// has come by then.
+	pause time.Duration
 }
 
 // outcome is what a load has seen.
@@ -66,7 +69,8 @@ type pool struct {
 	request []byte
 	epoll   int
 	all     []connection
-	busy    int // clients that wait for an answer
+	busy    int   // clients that wait for an answer
+	waiting []int // those that wait to ask again
 }
 
 func (p *pool) close() {
@@ -90,8 +94,12 @@ func (p *pool) run(ctx context.Context, long time.Duration) (o outcome, err erro
 	}
 	inTime, end, last := 0, begin.Add(long), begin
 	events := make([]unix.EpollEvent, max(len(p.all), 1))
-	for p.busy > 0 {
-		n, err := unix.EpollWait(p.epoll, events, 100)
+	for p.busy+len(p.waiting) > 0 {
+		timeout, err := p.askWaiting(end)
+		if err != nil {
+			return o, err
+		}
+		n, err := unix.EpollWait(p.epoll, events, timeout)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return o, fmt.Errorf("epoll: %w", err)
 		}
@@ -113,11 +121,13 @@ func (p *pool) run(ctx context.Context, long time.Duration) (o outcome, err erro
 				continue
 			}
 			inTime++
-			if err := p.ask(int(e.Fd), last); err != nil {
+			if p.pause > 0 {
+				p.waiting = append(p.waiting, int(e.Fd))
+			} else if err := p.ask(int(e.Fd), last); err != nil {
 				return o, err
 			}
 		}
-		if time.Since(last) > noAnswer {
+		if p.busy > 0 && time.Since(last) > noAnswer {
 			return o, fmt.Errorf("%d requests had no answer for %v", p.busy, noAnswer)
 		}
 	}
@@ -138,6 +148,27 @@ func (p *pool) ask(i int, now time.Time) error {
 		return err
 	}
 	return p.watch(unix.EPOLL_CTL_ADD, i, unix.EPOLLOUT)
+}
+
+// askWaiting lets those ask whose pause is over, and returns how long there is to wait
+// for the next, in milliseconds. Nobody asks after the end.
+func (p *pool) askWaiting(end time.Time) (timeout int, err error) {
+	now, next := time.Now(), 100*time.Millisecond
+	still := p.waiting[:0]
+	for _, i := range p.waiting {
+		switch left := p.all[i].began.Add(p.pause).Sub(now); {
+		case !now.Add(left).Before(end):
+		case left > 0:
+			still = append(still, i)
+			next = min(next, left)
+		default:
+			if err := p.ask(i, now); err != nil {
+				return 0, err
+			}
+		}
+	}
+	p.waiting = still
+	return int((next + time.Millisecond - 1) / time.Millisecond), nil
 }
 
 func (p *pool) watch(how, i int, events uint32) error {

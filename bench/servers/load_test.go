@@ -104,6 +104,37 @@ func TestIdleConnectionsStayOpen(t *testing.T) {
 	}
 }
 
+// Clients that pause ask when it is time, and not after the end.
+func TestClientsPause(t *testing.T) {
+	t.Parallel()
+	const clients, pause, long = 3, 40 * time.Millisecond, 300 * time.Millisecond
+	var mu sync.Mutex
+	var times []time.Time
+	port := serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		times = append(times, time.Now())
+		mu.Unlock()
+		w.Write([]byte("x"))
+	})})
+	begin := time.Now()
+	_, err := load{port: port, path: "/", body: []byte("x"), connections: clients, pause: pause}.run(context.Background(), long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	// A busy machine may be late, but never early.
+	if most := clients * int(long/pause+1); len(times) > most || len(times) < 2*clients {
+		t.Errorf("%d requests, want %d", len(times), most)
+	}
+	if after := times[len(times)-1].Sub(begin); after > long+100*time.Millisecond {
+		t.Errorf("the last request was after %v", after)
+	}
+	if took := time.Since(begin); took > long+time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // What is no right answer is no figure either.
 func TestWrongAnswersAreErrors(t *testing.T) {
 	t.Parallel()

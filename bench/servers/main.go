@@ -41,7 +41,7 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.BoolVar(&s.quick, "quick", false, "measure for half a minute instead of six minutes")
+	flag.BoolVar(&s.quick, "quick", false, "measure for a minute instead of eight")
 	flag.StringVar(&s.only, "only", "", "measure only loads of whose name this is a `part`")
 	flag.StringVar(&s.shim, "shim", filepath.Join(root(), "bin"), "`directory` of containerd-shim-wazero-v1")
 	flag.StringVar(&s.json, "json", "", "write all figures to this `file`")

@@ -44,7 +44,7 @@ func TestLoadsHaveNames(t *testing.T) {
 	for _, c := range casesOf("") {
 		names[c.String()] = true
 	}
-	for _, want := range []string{"Go, a line, 1 client", "Go, 64 KiB, 16 clients", "Go, a line, new connections, 64 clients", "Go, a line, 16 clients, 500 idle",
+	for _, want := range []string{"Go, a line, 1 client", "Go, 64 KiB, 16 clients", "Go, a line, new connections, 64 clients", "Go, a line, 16 clients, 500 idle", "Go, a line, 1 client, every 20 ms",
 		"C, a line, 1 client", "C, a line, new connections, 16 clients"} {
 		if !names[want] {
 			t.Errorf("there is no load %q", want)
