@@ -11,6 +11,7 @@ import (
 type guard struct {
 	set   func(after time.Duration)
 	after time.Duration
+	idle  func() // called when nothing has run for a while
 
 	mu      sync.Mutex
 	running int
@@ -49,4 +50,5 @@ func (g *guard) tick() {
 	}
 	g.ticking = false
 	g.set(0)
+	go g.idle()
 }

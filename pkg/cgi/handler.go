@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
 )
@@ -18,6 +19,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	if status, reason := refuse(r); status != 0 {
+		unwanted(w, r)
 		http.Error(w, reason, status)
 		return
 	}
@@ -74,9 +76,18 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	if f.status == http.StatusServiceUnavailable {
+		unwanted(w, r)
 		w.Header().Set("Retry-After", "1")
 	}
 	http.Error(w, http.StatusText(f.status), f.status)
+}
+
+// unwanted keeps the server from waiting for a body that nobody has begun to read.
+func unwanted(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // line is one of the log.

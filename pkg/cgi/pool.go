@@ -17,6 +17,7 @@ type pool struct {
 	program gateway.Program
 	slots   chan struct{} // one for each that runs
 	wanted  chan struct{} // tells refill
+	making  sync.RWMutex  // held while an instance is being made
 
 	mu      sync.Mutex
 	warm    []gateway.Instance
@@ -36,13 +37,12 @@ func (p *pool) get(ctx context.Context) (gateway.Instance, error) {
 		return nil, ctx.Err()
 	}
 	for {
-		i, err := p.try()
+		i, changed, err := p.take()
 		if err == nil {
 			p.want()
 			return i, nil
 		}
-		changed := p.othersRun()
-		if !errors.Is(err, gateway.ErrNoRoom) || changed == nil {
+		if changed == nil {
 			<-p.slots
 			return nil, err
 		}
@@ -55,35 +55,51 @@ func (p *pool) get(ctx context.Context) (gateway.Instance, error) {
 	}
 }
 
+// take returns an instance. If there is no room for one, but may be, changed is closed
+// then.
+func (p *pool) take() (_ gateway.Instance, changed <-chan struct{}, err error) {
+	p.making.RLock()
+	i, err := p.try()
+	p.making.RUnlock()
+	if err == nil || !errors.Is(err, gateway.ErrNoRoom) {
+		return i, nil, err
+	}
+	// Those that others are making are not counted. So once more, alone.
+	p.making.Lock()
+	defer p.making.Unlock()
+	p.mu.Lock()
+	before := p.changed
+	p.mu.Unlock()
+	if i, err = p.try(); err == nil || !errors.Is(err, gateway.ErrNoRoom) {
+		return i, nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == 0 && p.changed == before {
+		return nil, nil, err // nobody is there to wait for
+	}
+	return nil, before, err
+}
+
 // try takes a warm instance, or makes one.
 func (p *pool) try() (gateway.Instance, error) {
 	p.mu.Lock()
-	p.running++
 	if n := len(p.warm); n > 0 {
 		i := p.warm[n-1]
 		p.warm = p.warm[:n-1]
+		p.running++
 		p.mu.Unlock()
 		return i, nil
 	}
 	p.mu.Unlock()
 	i, err := p.program.Instance()
 	if err != nil {
-		p.mu.Lock()
-		p.running--
-		p.mu.Unlock()
+		return nil, err
 	}
-	return i, err
-}
-
-// othersRun returns what is closed when one of those that run has ended, or nil if there
-// are none.
-func (p *pool) othersRun() <-chan struct{} {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.running == 0 {
-		return nil
-	}
-	return p.changed
+	p.running++
+	p.mu.Unlock()
+	return i, nil
 }
 
 // put is called when an instance has ended.
@@ -126,6 +142,8 @@ func (p *pool) addWarm(most int) bool {
 	if enough {
 		return false
 	}
+	p.making.RLock()
+	defer p.making.RUnlock()
 	i, err := p.program.Instance()
 	if err != nil {
 		return false // a request that finds none says so

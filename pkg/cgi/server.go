@@ -37,7 +37,7 @@ type server struct {
 func Open(files []*os.File, o gateway.Options) (gateway.Server, error) {
 	s := &server{Options: o, open: make(chan struct{}, o.Connections), closing: make(chan struct{})}
 	s.Env = without(o.Env)
-	s.guard = &guard{set: o.Guard, after: 2 * o.Patience}
+	s.guard = &guard{set: o.Guard, after: 2 * o.Patience, idle: o.Idle}
 	for _, f := range files {
 		l, err := net.FileListener(f)
 		f.Close()

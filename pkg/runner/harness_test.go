@@ -106,7 +106,11 @@ func launch(t testing.TB, module string, o options) *process {
 	if o.wrapper != nil {
 		p.cmd.Path = o.wrapper[0]
 	}
-	p.cmd.Env = []string{job.RoleEnv + "=" + job.RoleRunner, job.OneThread}
+	role := job.RoleRunner
+	if j.CGI != nil {
+		role = job.RoleServer
+	}
+	p.cmd.Env = []string{job.RoleEnv + "=" + role, job.OneThread}
 	p.cmd.ExtraFiles = append([]*os.File{open(t, binary), theirs, jobFile(t, &j), open(t, module)}, o.extra...)
 	p.cmd.SysProcAttr = o.attr
 	p.cmd.Stdin = strings.NewReader(o.stdin)

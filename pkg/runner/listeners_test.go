@@ -24,10 +24,9 @@ import (
 // run.
 func serving(t *testing.T, module, list string, more job.Job) *process {
 	t.Helper()
-	listeners, err := listen.Parse(list)
-	must(t, err)
 	j := more
-	j.Listeners, j.Env = listeners, listen.Environ(nil, listeners, job.FirstPreopen+len(j.Preopens))
+	j.Listeners = listeners(t, list)
+	j.Env = listen.Environ(nil, j.Listeners, job.FirstPreopen+len(j.Preopens))
 	p := launch(t, module, options{job: j})
 	p.letGo() // before it is ready, which it is when its sockets are open
 	if report, err := p.control.ReadReport(); err != nil || report.Kind != job.Ready {
@@ -36,7 +35,14 @@ func serving(t *testing.T, module, list string, more job.Job) *process {
 	return p
 }
 
-func unixSocket(t *testing.T) string {
+func listeners(t testing.TB, list string) []listen.Socket {
+	t.Helper()
+	all, err := listen.Parse(list)
+	must(t, err)
+	return all
+}
+
+func unixSocket(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "s-") // those of tests are too long
 	must(t, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,6 +47,8 @@ func (g *guest) openServer() error {
 		Log:         os.Stderr,
 		GiveUp:      giveUp,
 		Guard:       guard,
+		// What is left of many requests would stay for minutes.
+		Idle: debug.FreeOSMemory,
 	})
 	return err
 }

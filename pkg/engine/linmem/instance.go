@@ -1,6 +1,7 @@
 package linmem
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -48,15 +49,27 @@ func (a *Allocator) takeAsInstance(n uint64) bool {
 	return a.parent.take(n)
 }
 
-// Protect makes it an error to write to an image that is to be copied.
+// Protect makes it an error to write to an image that is to be copied, once it is whole.
 func (i *Image) Protect() error {
+	var parts []part
+	for _, p := range i.parts {
+		for from := p.from; from < p.to; {
+			// Whole pages that are zero are so in new memory, where they take none.
+			to := min(p.to, from/pageSize*pageSize+pageSize)
+			if !bytes.Equal(i.region[from:to], zeroes[:to-from]) {
+				parts = joined(parts, part{from, to})
+			}
+			from = to
+		}
+	}
+	i.parts = parts
 	if err := unix.Mprotect(i.region[:i.size], unix.PROT_READ); err != nil {
 		return fmt.Errorf("make %s read-only: %w", mebibytes(i.size), err)
 	}
 	return nil
 }
 
-// copy takes as much memory as has been filled.
+// copy takes as much memory as there is that is not zero.
 func (i *Image) copy() (*Image, error) {
 	c, err := NewImage(i.size, uint64(len(i.region)))
 	if err != nil {
@@ -70,6 +83,11 @@ func (i *Image) copy() (*Image, error) {
 
 // part is a range of an image that has been filled.
 type part struct{ from, to uint64 }
+
+// pageSize is the smallest of Linux.
+const pageSize = 4096
+
+var zeroes [pageSize]byte
 
 // joined appends a part to those that are there.
 func joined(parts []part, p part) []part {

@@ -21,6 +21,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp/profile"
 )
 
@@ -334,10 +335,19 @@ func checkPropagation(spec *specs.Spec) string {
 
 // checkSeccomp: the runner's own filter has to be as strict as the profile.
 func checkSeccomp(spec *specs.Spec, n network.Policy) string {
+	return covers(spec, cell.Policy(1, cell.Most(n)))
+}
+
+// checkGateway is checkSeccomp for a runner that answers requests itself.
+func checkGateway(spec *specs.Spec, n network.Policy) string {
+	return covers(spec, cell.GatewayPolicy(1, cell.Most(n)))
+}
+
+func covers(spec *specs.Spec, ours *seccomp.Policy) string {
 	if spec.Linux.Seccomp == nil {
 		return ""
 	}
-	if err := profile.Covers(spec.Linux.Seccomp, cell.Policy(1, cell.Most(n))); err != nil {
+	if err := profile.Covers(spec.Linux.Seccomp, ours); err != nil {
 		return "linux.seccomp: " + err.Error()
 	}
 	return ""

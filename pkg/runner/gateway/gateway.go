@@ -62,6 +62,8 @@ type Options struct {
 	// Guard ends the process after a time, whatever the process does meanwhile, unless it
 	// is called again before; 0 is never.
 	Guard func(after time.Duration)
+	// Idle is called when there have been no requests for a while.
+	Idle func()
 }
 
 // Open makes a server of listening sockets, before the process is locked in. The files

@@ -14,14 +14,19 @@ import (
 	"io"
 	"os"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/codecache/entry"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
 )
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == "compile" {
 		os.Exit(compile(os.Args[2], os.Args[3]))
+	}
+	if os.Getenv(job.RoleEnv) == job.RoleServer {
+		os.Exit(runner.MainServing(cgi.Open))
 	}
 	os.Exit(runner.Main())
 }

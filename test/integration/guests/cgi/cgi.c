@@ -25,7 +25,7 @@ static char *kept = NULL;
 
 int main(int argc, char **argv) {
 	const char *path = variable("PATH_INFO"), *query = variable("QUERY_STRING");
-	char buffer[65536];
+	static char buffer[65536];
 	if (!strcmp(path, "/env")) {
 		plain();
 		for (char **e = environ; *e; e++)
@@ -72,10 +72,11 @@ int main(int argc, char **argv) {
 		plain();
 		puts("waited");
 	} else if (!strcmp(path, "/grow")) { /* MiB */
-		char *memory = malloc((size_t)atoi(query) << 20);
+		volatile char *memory = malloc((size_t)atoi(query) << 20);
 		if (!memory)
 			abort();
-		memset(memory, 1, (size_t)atoi(query) << 20);
+		for (size_t i = 0; i < (size_t)atoi(query) << 20; i += 4096)
+			memory[i] = 1;
 		wait_ms(200);
 		plain();
 		puts("grown");

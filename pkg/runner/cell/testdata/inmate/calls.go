@@ -37,10 +37,10 @@ func calls(dir string, s cell.Sockets) error {
 		tries[name] = c
 	}
 	allowed := map[uintptr]bool{}
-	for _, rule := range cell.Policy(os.Getpid(), s).Rules {
+	for _, rule := range policy(s).Rules {
 		allowed[rule.Call] = allowed[rule.Call] || rule.Then == seccomp.Allow
 	}
-	if err := cell.Lock(s); err != nil {
+	if err := enter(s); err != nil {
 		return err
 	}
 	var wrong []error
@@ -120,6 +120,11 @@ func forbiddenSockets(s cell.Sockets) map[string][7]uintptr {
 		tries["data out of band"] = [7]uintptr{unix.SYS_RECVFROM, bad, page, 1, unix.MSG_OOB}
 		tries["messages of errors"] = [7]uintptr{unix.SYS_RECVFROM, bad, page, 1, unix.MSG_ERRQUEUE}
 		tries["a connection by sending"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, unix.MSG_FASTOPEN}
+	}
+	if isGateway() {
+		tries["a pipe that keeps messages apart"] = [7]uintptr{unix.SYS_PIPE2, page, unix.O_CLOEXEC | unix.O_DIRECT}
+		tries["a pipe that tells of files"] = [7]uintptr{unix.SYS_PIPE2, page, unix.O_EXCL}
+		tries["a timer of CPU time"] = [7]uintptr{unix.SYS_SETITIMER, uintptr(unix.ITIMER_PROF), 0, 0}
 	}
 	if s == cell.ServeSockets {
 		tries["a datagram to an address"] = [7]uintptr{unix.SYS_SENDTO, bad, page, 1, 0, page, 16}

@@ -3,12 +3,14 @@
 //	inmate MODULE DIRECTORY RULE [ARGUMENT...]
 //	inmate calls DIRECTORY       try what the cell forbids
 //	inmate walls DIRECTORY       try what Landlock alone forbids
+//	inmate gateway RULE          answer requests
 //
 // DIRECTORY is the guest's /dir. RULE is the number of a rule of the filter that
 // is left out, or -1. The guest's exit status is the process's; 125 if it did not
 // come to that.
 //
-// The environment variable SOCKETS is the number of the cell.Sockets.
+// The environment variable SOCKETS is the number of the cell.Sockets, and GATEWAY
+// chooses the cell of who answers requests.
 package main
 
 import (
@@ -32,6 +34,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
@@ -46,6 +49,8 @@ func main() {
 		err = calls(os.Args[2], sockets())
 	case "walls":
 		err = walls(os.Args[2])
+	case "gateway":
+		err = serve(os.Args[2])
 	default:
 		status, err = run(os.Args[1], os.Args[2], os.Args[3], os.Args[4:])
 	}
@@ -127,13 +132,29 @@ func lock(rule string) error {
 		return err
 	}
 	if omit < 0 {
-		return cell.Lock(sockets())
+		return enter(sockets())
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	time.Sleep(1)
-	p := cell.Policy(os.Getpid(), sockets())
+	p := policy(sockets())
 	p.Rules = append(p.Rules[:omit:omit], p.Rules[omit+1:]...)
 	return p.Load()
+}
+
+func isGateway() bool { return os.Getenv("GATEWAY") != "" }
+
+func policy(s cell.Sockets) *seccomp.Policy {
+	if isGateway() {
+		return cell.GatewayPolicy(os.Getpid(), s)
+	}
+	return cell.Policy(os.Getpid(), s)
+}
+
+func enter(s cell.Sockets) error {
+	if isGateway() {
+		return cell.LockGateway(s)
+	}
+	return cell.Lock(s)
 }
 
 // sockets is what the environment says.
