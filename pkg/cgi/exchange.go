@@ -39,6 +39,7 @@ type exchange struct {
 	abandoned sync.Once
 	gone      atomic.Bool // the client
 	settled   atomic.Bool // nobody wants the body any more
+	whole     atomic.Bool // the body has been read
 }
 
 // end is how an instance ended: see gateway.Instance.
@@ -62,6 +63,10 @@ func (s *server) exchange(w http.ResponseWriter, r *http.Request, t target) (loc
 		ended: make(chan end, 1), over: make(chan struct{}), fed: make(chan struct{}),
 	}
 	x.touch()
+	if t.body {
+		// Otherwise net/http would read the body, and forget it, when the answer begins.
+		_ = x.client.EnableFullDuplex()
+	}
 	s.guard.begin()
 	go x.run(environ(s.Env, r, t))
 	// A client that goes away shows once its body has been read.
@@ -117,15 +122,28 @@ func (x *exchange) abandon() {
 // settle leaves nothing behind that uses the request.
 func (x *exchange) settle() {
 	x.abandon()
+	if !x.target.body {
+		<-x.fed
+		return
+	}
 	select {
 	case <-x.fed:
 	default:
+		// It may wait for a client, for what nobody wants.
 		x.settled.Store(true)
-		// It waits for a client whose body nobody wants. The connection is of no use after.
-		_ = x.client.SetReadDeadline(time.Unix(1, 0))
+		_ = x.client.SetReadDeadline(time.Now().Add(grace))
 		<-x.fed
 	}
+	if x.whole.Load() {
+		_ = x.client.SetReadDeadline(time.Time{}) // for whoever waits for the client's end
+	} else {
+		// net/http reads a bit more, and closes the connection if that is not the end.
+		_ = x.client.SetReadDeadline(time.Now().Add(grace))
+	}
 }
+
+// grace is for how long a client may still send a body that nobody wants.
+const grace = 200 * time.Millisecond
 
 // feed passes the body on.
 func (x *exchange) feed() {
@@ -150,11 +168,14 @@ func (x *exchange) feed() {
 			}
 			x.touch()
 		}
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
+			x.whole.Store(true)
 			_ = x.client.SetReadDeadline(time.Time{}) // for whoever waits for the client's end
 			return
-		}
-		if err != nil {
+		case err != nil && x.settled.Load():
+			return
+		case err != nil:
 			x.hangUp() // half a request must not look like a whole one
 			return
 		}

@@ -112,6 +112,26 @@ func cgiBodies(t *testing.T, d *testenv.Docker) {
 	if text != large || answer.Header.Get("Content-Type") != "text/x" || answer.Header.Get("X-Length") != fmt.Sprint(len(large)) {
 		t.Errorf("%d bytes of %d, %v", len(text), len(large), answer.Header)
 	}
+	// While the client still sends, at its own pace.
+	r, w := io.Pipe()
+	go func() {
+		for i := range 4 {
+			fmt.Fprintf(w, "part %d\n", i)
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.Close()
+	}()
+	request, err := http.NewRequest("POST", url+"/echo", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.ContentLength = 4 * 7
+	request.Header.Set("Content-Type", "text/plain")
+	if echoed, err := client().Do(request); err != nil {
+		t.Error(err)
+	} else if data, err := io.ReadAll(echoed.Body); err != nil || string(data) != "part 0\npart 1\npart 2\npart 3\n" {
+		t.Errorf("%q, %v", data, err)
+	}
 	// It need not be read.
 	if _, text := ask(t, "PUT", url+"/unread", large, nil); text != "hello from /unread\n" {
 		t.Errorf("%q", text)
@@ -177,6 +197,9 @@ func cgiAnswers(t *testing.T, d *testenv.Docker) {
 		case tc.path == "/length?5" && answer.ContentLength != 5, tc.path == "/x" && answer.ContentLength != 14:
 			t.Errorf("%s: the length is %d", tc.path, answer.ContentLength)
 		}
+	}
+	for range 20 {
+		ask(t, "POST", url+"/here", "a body", nil)
 	}
 	_, text := ask(t, "POST", url+"/here", "a body", nil)
 	for _, want := range []string{"REQUEST_METHOD=GET\n", "QUERY_STRING=redirected=1\n", "PATH_INFO=/env\n"} {

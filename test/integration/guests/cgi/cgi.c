@@ -37,6 +37,7 @@ int main(int argc, char **argv) {
 	} else if (!strcmp(path, "/echo")) {
 		size_t n;
 		printf("Content-Type: %s\nX-Length: %s\n\n", variable("CONTENT_TYPE"), variable("CONTENT_LENGTH"));
+		fflush(stdout); /* the answer begins before the body has been read */
 		while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0)
 			fwrite(buffer, 1, n, stdout);
 	} else if (!strcmp(path, "/count")) { /* reads a body and says how long it was */
