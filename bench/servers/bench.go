@@ -203,8 +203,8 @@ func (b *bench) sample(ctx context.Context, v Variant, c Case) (s sample, err er
 	if err == nil {
 		return s, server.stop()
 	}
-	s.failed = err.Error()
-	b.logf("%s fails with %v: %v: %s", v.Name, c, err, &server.said)
+	s.failed = strings.TrimSuffix(fmt.Sprintf("%v: %s", err, &server.said), ": ")
+	b.logf("%s fails with %v: %s", v.Name, c, s.failed)
 	delete(b.running, key{v.Name, c.Program})
 	if err := server.remove(ctx); err != nil {
 		return s, err
