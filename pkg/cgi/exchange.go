@@ -21,10 +21,8 @@ const bufferSize = 32 << 10
 // exchange is a request with the instance that answers it.
 type exchange struct {
 	*server
-	w        http.ResponseWriter
-	r        *http.Request
+	*visit
 	target   target
-	client   *http.ResponseController
 	instance gateway.Instance
 
 	// last is when something happened, in Unix nanoseconds.
@@ -39,7 +37,6 @@ type exchange struct {
 	abandoned sync.Once
 	gone      atomic.Bool // the client
 	settled   atomic.Bool // nobody wants the body any more
-	whole     atomic.Bool // the body has been read
 }
 
 // end is how an instance ended: see gateway.Instance.
@@ -50,16 +47,16 @@ type end struct {
 
 // exchange runs the program once. It returns where a local redirect leads, or "" if the
 // request has been answered. The error is a *failure, or errGone.
-func (s *server) exchange(w http.ResponseWriter, r *http.Request, t target) (local string, err error) {
-	i, err := s.pool.get(r.Context())
+func (s *server) exchange(v *visit, t target) (local string, err error) {
+	i, err := s.pool.get(v.r.Context())
 	switch {
-	case r.Context().Err() != nil && err != nil:
+	case v.r.Context().Err() != nil && err != nil:
 		return "", errGone
 	case err != nil:
 		return "", &failure{http.StatusServiceUnavailable, err.Error(), false}
 	}
 	x := &exchange{
-		server: s, w: w, r: r, target: t, client: http.NewResponseController(w), instance: i,
+		server: s, visit: v, target: t, instance: i,
 		ended: make(chan end, 1), over: make(chan struct{}), fed: make(chan struct{}),
 	}
 	x.touch()
@@ -68,9 +65,9 @@ func (s *server) exchange(w http.ResponseWriter, r *http.Request, t target) (loc
 		_ = x.client.EnableFullDuplex()
 	}
 	s.guard.begin()
-	go x.run(environ(s.Env, r, t))
+	go x.run(environ(s.Env, v.r, t))
 	// A client that goes away shows once its body has been read.
-	stop := context.AfterFunc(r.Context(), x.hangUp)
+	stop := context.AfterFunc(v.r.Context(), x.hangUp)
 	defer stop()
 	go x.feed()
 	defer x.settle()
@@ -135,9 +132,9 @@ func (x *exchange) settle() {
 		<-x.fed
 	}
 	if x.whole.Load() {
-		_ = x.client.SetReadDeadline(time.Time{}) // for whoever waits for the client's end
+		_ = x.client.SetReadDeadline(time.Time{})
 	} else {
-		// net/http reads a bit more, and closes the connection if that is not the end.
+		// net/http reads a bit more before it closes the connection.
 		_ = x.client.SetReadDeadline(time.Now().Add(grace))
 	}
 }
@@ -160,6 +157,10 @@ func (x *exchange) feed() {
 			return
 		}
 		n, err := x.r.Body.Read(buffer)
+		if errors.Is(err, io.EOF) {
+			x.whole.Store(true)
+			_ = x.client.SetReadDeadline(time.Time{}) // for whoever waits for the client's end
+		}
 		if n > 0 {
 			x.touch()
 			// A program need not read all of it.
@@ -170,8 +171,6 @@ func (x *exchange) feed() {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			x.whole.Store(true)
-			_ = x.client.SetReadDeadline(time.Time{}) // for whoever waits for the client's end
 			return
 		case err != nil && x.settled.Load():
 			return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/printable"
@@ -18,24 +19,51 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.crowded() {
 		w.Header().Set("Connection", "close")
 	}
+	v := &visit{w: w, r: r, client: http.NewResponseController(w)}
+	v.whole.Store(r.ContentLength == 0)
 	if status, reason := refuse(r); status != 0 {
-		unwanted(w, r)
+		v.refuse()
 		http.Error(w, reason, status)
 		return
 	}
 	t := targetOf(r)
 	for range maxRedirects {
-		local, err := s.exchange(w, r, t)
+		local, err := s.exchange(v, t)
 		switch {
 		case err != nil:
-			s.fail(w, r, err)
+			s.fail(v, err)
 			return
 		case local == "":
 			return
 		}
 		t = redirected(t, local)
 	}
-	s.fail(w, r, &failure{http.StatusBadGateway, fmt.Sprintf("it redirects more than %d times", maxRedirects), false})
+	s.fail(v, &failure{http.StatusBadGateway, fmt.Sprintf("it redirects more than %d times", maxRedirects), false})
+}
+
+// visit is a client's request.
+type visit struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	client *http.ResponseController
+	// whole tells that the body has been read to its end.
+	whole atomic.Bool
+}
+
+// begins is called before the header of an answer is written. What is left of a body must
+// never be taken for the next request, so no other can follow.
+func (v *visit) begins() {
+	if !v.whole.Load() {
+		v.w.Header().Set("Connection", "close")
+	}
+}
+
+// refuse is begins for a request whose body nobody has begun to read, or to wait for.
+func (v *visit) refuse() {
+	v.begins()
+	if !v.whole.Load() {
+		_ = v.client.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // redirected is the target of a local redirect, which has no body (section 6.2.2).
@@ -66,28 +94,21 @@ var errGone = errors.New("the client has gone")
 
 // fail says so in the log, and to the client if it can still be told. An answer that has
 // begun is cut: it must not look complete.
-func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (s *server) fail(v *visit, err error) {
 	var f *failure
 	if !errors.As(err, &f) {
 		panic(http.ErrAbortHandler)
 	}
-	fmt.Fprintln(s.Log, s.line(r, f.reason))
+	fmt.Fprintln(s.Log, s.line(v.r, f.reason))
 	if f.begun {
 		panic(http.ErrAbortHandler)
 	}
+	v.begins()
 	if f.status == http.StatusServiceUnavailable {
-		unwanted(w, r)
-		w.Header().Set("Retry-After", "1")
+		v.refuse()
+		v.w.Header().Set("Retry-After", "1")
 	}
-	http.Error(w, http.StatusText(f.status), f.status)
-}
-
-// unwanted keeps the server from waiting for a body that nobody has begun to read.
-func unwanted(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
-		w.Header().Set("Connection", "close")
-		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
-	}
+	http.Error(v.w, http.StatusText(f.status), f.status)
 }
 
 // line is one of the log.

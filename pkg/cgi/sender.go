@@ -62,6 +62,7 @@ func (s *sender) write(b []byte, flush bool) error {
 	if !s.begun {
 		s.begun = true
 		maps.Copy(s.w.Header(), s.answer.header)
+		s.begins()
 		s.w.WriteHeader(s.answer.status)
 	}
 	s.count += int64(len(b))

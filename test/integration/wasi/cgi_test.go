@@ -35,6 +35,7 @@ func testCGI(t *testing.T) {
 			"what is no answer":             cgiNoAnswers,
 			"answers that are cut":          cgiCut,
 			"requests that nobody sees":     cgiRefused,
+			"bodies that are requests":      cgiSmuggled,
 			"nothing is left of a request":  cgiStateless,
 			"answers come as they are made": cgiStreams,
 			"clients that go away":          cgiGone,
