@@ -47,7 +47,7 @@ func (r *Result) document(dir string) error {
 		}
 		s.table.Markdown(&b)
 	}
-	if err := r.write(filepath.Join(sub, "figures.json")); err != nil {
+	if err := bed.Write(filepath.Join(sub, "figures.json"), r); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), b.Bytes(), 0o644)

@@ -84,24 +84,16 @@ func root() string {
 
 // prepare finds or builds all that is needed; the floor shim goes to floor.
 func prepare(ctx context.Context, s settings, floor string) (bed.Binaries, []Program, error) {
-	cache, err := os.UserCacheDir()
+	all, err := bed.NewBuilder(root())
 	if err != nil {
 		return bed.Binaries{}, nil, err
 	}
-	b := builder{
-		source:  filepath.Join(root(), "bench", "runtimes"),
-		Builder: bed.Builder{Tools: filepath.Join(root(), "test", "tools"), Cache: filepath.Join(cache, "containerd-shim-wazero", "bench")},
-	}
-	bin := bed.Binaries{Shim: s.shim, Others: []string{filepath.Dir(floor)}}
-	if _, err := os.Stat(filepath.Join(s.shim, "containerd-shim-wazero-v1")); err != nil {
-		return bin, nil, fmt.Errorf("run make build first: %w", err)
-	}
-	if bin.Containerd, err = b.Get(ctx, "containerd", bed.ContainerdVersion); err != nil {
+	b := builder{source: filepath.Join(root(), "bench", "runtimes"), Builder: all}
+	bin, err := b.Binaries(ctx, s.shim)
+	if err != nil {
 		return bin, nil, err
 	}
-	if bin.Runc, err = b.Get(ctx, "runc", bed.RuncVersion); err != nil {
-		return bin, nil, err
-	}
+	bin.Others = []string{filepath.Dir(floor)}
 	build := exec.CommandContext(ctx, "go", "build", "-C", b.source, "-trimpath", "-ldflags=-s -w", "-o", floor, "./floor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if err := bed.Tool(build); err != nil {
@@ -163,7 +155,7 @@ func (s settings) run() (err error) {
 	}
 	r.Seconds = time.Since(begin).Seconds()
 	if s.json != "" {
-		if err := r.write(s.json); err != nil {
+		if err := bed.Write(s.json, r); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"os"
 	"slices"
 	"time"
 
@@ -102,19 +100,7 @@ func (r *Result) memory(variant, program string, containers int) *Memory {
 	})
 }
 
-func (r *Result) write(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
 func readResult(path string) (*Result, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
 	r := &Result{}
-	return r, json.Unmarshal(data, r)
+	return r, bed.Read(path, r)
 }

@@ -136,7 +136,7 @@ func (r *Result) document(dir string) error {
 	}
 	r.failures(&b)
 	b.WriteString(whyText)
-	if err := r.write(filepath.Join(sub, "servers.json")); err != nil {
+	if err := bed.Write(filepath.Join(sub, "servers.json"), r); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "server-benchmarks.md"), b.Bytes(), 0o644)

@@ -77,18 +77,11 @@ func root() string {
 
 // prepare finds or builds all that is needed.
 func (s settings) prepare(ctx context.Context) (bin bed.Binaries, all *built, err error) {
-	bin.Shim = s.shim
-	if _, err := os.Stat(filepath.Join(s.shim, "containerd-shim-wazero-v1")); err != nil {
-		return bin, nil, fmt.Errorf("run make build first: %w", err)
-	}
-	b, err := newBuilder()
+	b, err := bed.NewBuilder(root())
 	if err != nil {
 		return bin, nil, err
 	}
-	if bin.Containerd, err = b.Get(ctx, "containerd", bed.ContainerdVersion); err != nil {
-		return bin, nil, err
-	}
-	if bin.Runc, err = b.Get(ctx, "runc", bed.RuncVersion); err != nil {
+	if bin, err = b.Binaries(ctx, s.shim); err != nil {
 		return bin, nil, err
 	}
 	all, err = build(ctx, b)
@@ -147,7 +140,7 @@ func (s settings) run() (err error) {
 	}
 	r.Seconds = time.Since(begin).Seconds()
 	if s.json != "" {
-		if err := r.write(s.json); err != nil {
+		if err := bed.Write(s.json, r); err != nil {
 			return err
 		}
 	}

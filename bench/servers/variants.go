@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -53,14 +52,6 @@ type forms struct{ module, native []byte }
 type built struct {
 	programs map[string]forms
 	wazero   []byte // wazero's own command
-}
-
-func newBuilder() (bed.Builder, error) {
-	// It keeps what it builds where the other benchmarks do.
-	cache, err := os.UserCacheDir()
-	return bed.Builder{
-		Tools: filepath.Join(root(), "test", "tools"), Cache: filepath.Join(cache, "containerd-shim-wazero", "bench"),
-	}, err
 }
 
 // goBuild builds the command of a directory.

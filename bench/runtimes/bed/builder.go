@@ -16,6 +16,26 @@ type Builder struct {
 	Cache string
 }
 
+// NewBuilder returns the Builder of all benchmarks; root is the top directory of the
+// repository.
+func NewBuilder(root string) (Builder, error) {
+	cache, err := os.UserCacheDir()
+	return Builder{Tools: filepath.Join(root, "test", "tools"), Cache: filepath.Join(cache, "containerd-shim-wazero", "bench")}, err
+}
+
+// Binaries finds our shim in a directory, and builds the others.
+func (b Builder) Binaries(ctx context.Context, shim string) (bin Binaries, err error) {
+	if _, err := os.Stat(filepath.Join(shim, "containerd-shim-wazero-v1")); err != nil {
+		return bin, fmt.Errorf("run make build first: %w", err)
+	}
+	bin.Shim = shim
+	if bin.Containerd, err = b.Get(ctx, "containerd", ContainerdVersion); err != nil {
+		return bin, err
+	}
+	bin.Runc, err = b.Get(ctx, "runc", RuncVersion)
+	return bin, err
+}
+
 // WasmCC is the C compiler for modules, with what it needs.
 func WasmCC() []string {
 	return []string{"clang-14", "--target=wasm32-wasi", "--sysroot=/usr", "-Wl,--strip-debug"}

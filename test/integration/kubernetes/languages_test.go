@@ -142,27 +142,9 @@ func (k cluster) askAtOnce(s served, count int) error {
 // idle servers use less than half a percent of a CPU. Their shims are not counted: the
 // kubelet keeps asking them for figures.
 func (k cluster) idle(t *testing.T, all []served) {
-	pids := make([]string, len(all))
-	used := make([]time.Duration, len(all))
-	for i, s := range all {
-		pids[i] = strconv.Itoa(k.pid(t, s.LivePod, "app"))
+	processes := make(map[string][]string)
+	for _, s := range all {
+		processes[s.Server.Name] = []string{strconv.Itoa(k.pid(t, s.LivePod, "app"))}
 	}
-	measure := func(sign time.Duration) {
-		for i, pid := range pids {
-			cpu, err := servers.CPUTime(pid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			used[i] += sign * cpu
-		}
-	}
-	measure(-1)
-	time.Sleep(servers.Period)
-	measure(1)
-	for i, s := range all {
-		t.Logf("%s used %v in %v", s.Server.Name, used[i], servers.Period)
-		if used[i] > servers.MostIdle {
-			t.Errorf("%s used %v in %v", s.Server.Name, used[i], servers.Period)
-		}
-	}
+	servers.Idle(t, processes)
 }

@@ -5,15 +5,52 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 )
 
-// Period is how long servers are watched that have nothing to do, and MostIdle what
+// period is how long servers are watched that have nothing to do, and mostIdle what
 // each may use of a CPU then: half a percent.
 const (
-	Period   = 10 * time.Second
-	MostIdle = Period / 200
+	period   = 10 * time.Second
+	mostIdle = period / 200
 )
+
+// Idle watches servers, which have these processes, for ten seconds: each must use less
+// than half a percent of a CPU.
+func Idle(t *testing.T, processes map[string][]string) {
+	t.Helper()
+	before, err := usedBy(processes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(period)
+	after, err := usedBy(processes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range processes {
+		used := after[name] - before[name]
+		t.Logf("%s used %v in %v", name, used, period)
+		if used > mostIdle {
+			t.Errorf("%s used %v in %v", name, used, period)
+		}
+	}
+}
+
+func usedBy(processes map[string][]string) (map[string]time.Duration, error) {
+	used := make(map[string]time.Duration)
+	for name, pids := range processes {
+		for _, pid := range pids {
+			cpu, err := CPUTime(pid)
+			if err != nil {
+				return nil, err
+			}
+			used[name] += cpu
+		}
+	}
+	return used, nil
+}
 
 // Shim is the process that has started another, which has to be a shim.
 func Shim(pid string) (string, error) {

@@ -104,34 +104,14 @@ func (r running) keepOpen(t *testing.T) {
 
 // idle servers use less than half a percent of a CPU, with their shims.
 func idle(t *testing.T, all []running) {
-	processes := make([][2]string, len(all))
-	for i, r := range all {
+	processes := make(map[string][]string)
+	for _, r := range all {
 		pid := r.Pid(t)
 		shim, err := servers.Shim(pid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		processes[i] = [2]string{pid, shim}
+		processes[r.Server.Name] = []string{pid, shim}
 	}
-	used := make([]time.Duration, len(all))
-	measure := func(sign time.Duration) {
-		for i := range all {
-			for _, pid := range processes[i] {
-				cpu, err := servers.CPUTime(pid)
-				if err != nil {
-					t.Fatal(err)
-				}
-				used[i] += sign * cpu
-			}
-		}
-	}
-	measure(-1)
-	time.Sleep(servers.Period)
-	measure(1)
-	for i, r := range all {
-		t.Logf("%s used %v in %v", r.Server.Name, used[i], servers.Period)
-		if used[i] > servers.MostIdle {
-			t.Errorf("%s used %v in %v", r.Server.Name, used[i], servers.Period)
-		}
-	}
+	servers.Idle(t, processes)
 }
