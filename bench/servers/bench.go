@@ -49,10 +49,14 @@ func casesOf(part string) (all []Case) {
 		{Program: goServer, Path: bodies.Small, Pause: 20},
 		{Program: cServer, Path: bodies.Small},
 		{Program: cServer, Path: bodies.Small, Fresh: true},
+		{Program: goAsItIs, Path: bodies.Small},
 	} {
 		for _, c.Connections = range []int{1, 16, 64} {
 			// The one in C serves a connection at a time.
-			possible := c.Program == goServer || c.Fresh || c.Connections == 1
+			possible := c.Program != cServer || c.Fresh || c.Connections == 1
+			if c.Program == goAsItIs {
+				possible = c.Connections == 16 // the rest would be as above
+			}
 			if possible && strings.Contains(c.String(), part) {
 				all = append(all, c)
 			}
@@ -61,8 +65,9 @@ func casesOf(part string) (all []Case) {
 	return all
 }
 
-// patience is what a server gets until it answers; wazero's own compiles first.
-const patience = 3 * time.Minute
+// patience is what a server gets until it answers; wazero's own compiles first. That is
+// not worth waiting for where it is not going to answer.
+const patience, shortPatience = 3 * time.Minute, 20 * time.Second
 
 // bench is one run.
 type bench struct {
@@ -72,6 +77,7 @@ type bench struct {
 	variants []Variant
 	bodies   map[string][]byte
 	running  map[key]*container
+	mute     map[key]string // those that do not answer, and why
 	serial   int
 	logf     func(string, ...any)
 }
@@ -93,6 +99,9 @@ func (b *bench) measure(ctx context.Context, r *Result) (err error) {
 			}
 			if err := b.begin(ctx, v, program); err != nil {
 				return err
+			}
+			if b.mute[key{v.Name, program}] != "" {
+				continue
 			}
 			used, err := b.idle(ctx, v, program)
 			if err != nil {
@@ -135,7 +144,11 @@ func (b *bench) programs() (all []string) {
 
 // begin starts a server, waits until it answers, and lets it rest.
 func (b *bench) begin(ctx context.Context, v Variant, program string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limit := patience
+	if program == goAsItIs {
+		limit = shortPatience
+	}
+	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	b.serial++
 	c, err := start(ctx, b.Node, v, program, fmt.Sprintf("server%d", b.serial))
@@ -144,12 +157,18 @@ func (b *bench) begin(ctx context.Context, v Variant, program string) error {
 	}
 	b.running[key{v.Name, program}] = c
 	for {
-		_, err := b.load(v, Case{Program: program, Path: bodies.Small, Connections: 1}).run(ctx, 0)
+		_, err := b.load(v, Case{Program: program, Path: bodies.Small, Connections: 1}).run(waiting, 0)
 		if err == nil {
 			return c.stop()
 		}
 		select {
-		case <-ctx.Done():
+		case <-waiting.Done():
+			if ctx.Err() == nil && program == goAsItIs {
+				b.mute[key{v.Name, program}] = fmt.Sprintf("it answers no request within %v", limit)
+				b.logf("%s: %s", c.name, b.mute[key{v.Name, program}])
+				delete(b.running, key{v.Name, program})
+				return c.remove(ctx)
+			}
 			return fmt.Errorf("%s does not answer: %w: %s", c.name, err, &c.said)
 		case <-c.exited:
 			return fmt.Errorf("%s has ended: %s", c.name, &c.said)
@@ -192,6 +211,9 @@ type sample struct {
 
 // sample measures one server while the others rest. One that fails is replaced.
 func (b *bench) sample(ctx context.Context, v Variant, c Case) (s sample, err error) {
+	if why := b.mute[key{v.Name, c.Program}]; why != "" {
+		return sample{failed: why}, nil
+	}
 	server, l := b.running[key{v.Name, c.Program}], b.load(v, c)
 	if err := server.cont(); err != nil {
 		return s, err

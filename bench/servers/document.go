@@ -187,6 +187,7 @@ The run took %.0f s and began with a load average of %.1f. Figures are medians o
 | program | |
 |---|---|
 | Go | An ordinary server of ` + "`net/http`" + `. |
+| Go as it is | The same without what it does for wazero's own sockets, see below. |
 | C | The least that can be a server: it accepts one connection after the other, and answers on it until it is closed. All it does is calls for sockets. |
 
 The modules find their listeners open ([servers.md](servers.md)). The one in Go sets ` + "`O_NONBLOCK`" + `, which it already has under our shim: wazero's own sockets say

@@ -126,7 +126,7 @@ func (s settings) run() (err error) {
 	}
 	defer func() { err = errors.Join(err, n.Stop(err != nil)) }()
 	b := &bench{
-		Node: n, plan: fullPlan, cases: casesOf(s.only), variants: all.variants(n.Cache()), bodies: bodies.All(), running: map[key]*container{},
+		Node: n, plan: fullPlan, cases: casesOf(s.only), variants: all.variants(n.Cache()), bodies: bodies.All(), running: map[key]*container{}, mute: map[key]string{},
 		logf: func(format string, args ...any) {
 			fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 		},

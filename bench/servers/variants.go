@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/api/types/runtimeoptions/v1"
@@ -42,6 +43,8 @@ const (
 // Keys of the programs, which are also their names.
 const (
 	goServer = "Go"
+	// goAsItIs is the same without what it does for wazero's own sockets.
+	goAsItIs = "Go as it is"
 	cServer  = "C"
 )
 
@@ -66,6 +69,7 @@ func build(ctx context.Context, b bed.Builder) (all *built, err error) {
 	if all.programs[goServer], err = buildGo(ctx, b, own); err != nil {
 		return nil, err
 	}
+	all.programs[goAsItIs] = all.programs[goServer]
 	if all.programs[cServer], err = buildC(ctx, b, own); err != nil {
 		return nil, err
 	}
@@ -128,24 +132,34 @@ func (b *built) variants(cache string) []Variant {
 		return port, fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	for key, f := range b.programs {
+		var env []string
+		asItIs := []string{}
+		if key == goAsItIs {
+			env, asItIs = []string{"AS_IT_IS=1"}, []string{"-env", "AS_IT_IS=1"}
+		}
 		p, address := at()
 		ours.servers[key] = server{
-			image: imageOf("ours-"+strings.ToLower(key), map[string][]byte{"/server.wasm": f.module}), port: p,
+			image: imageOf(imageName("ours", key), map[string][]byte{"/server.wasm": f.module}), port: p,
 			args:        []string{"/server.wasm"},
+			env:         env,
 			annotations: map[string]string{"io.containerd.wazero.v1.listen": "tcp://" + address},
 		}
 		p, address = at()
 		native.servers[key] = server{
-			image: imageOf("native-"+strings.ToLower(key), map[string][]byte{"/server": f.native}), port: p,
+			image: imageOf(imageName("native", key), map[string][]byte{"/server": f.native}), port: p,
 			args: []string{"/server"}, env: []string{"ADDRESS=" + address},
 		}
 		p, address = at()
 		other.servers[key] = server{
-			image: imageOf("wazero-"+strings.ToLower(key), map[string][]byte{"/wazero": b.wazero, "/server.wasm": f.module}), port: p,
-			args: []string{"/wazero", "run", "-env", "LISTEN_FDS_START=3", "-listen", address, "/server.wasm"},
+			image: imageOf(imageName("wazero", key), map[string][]byte{"/wazero": b.wazero, "/server.wasm": f.module}), port: p,
+			args: slices.Concat([]string{"/wazero", "run", "-env", "LISTEN_FDS_START=3"}, asItIs, []string{"-listen", address, "/server.wasm"}),
 		}
 	}
 	return []Variant{ours, native, other}
+}
+
+func imageName(variant, program string) string {
+	return variant + "-" + strings.ReplaceAll(strings.ToLower(program), " ", "-")
 }
 
 func imageOf(name string, files map[string][]byte) image.Image {
