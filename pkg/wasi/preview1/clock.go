@@ -56,7 +56,7 @@ func clockResGet(s *System, m memory, a arguments) Errno {
 }
 
 // clockTimeGet writes the time of a clock in nanoseconds: (id, precision, time). The
-// precision is a hint that no clock here needs. EINVAL, EFAULT, EOVERFLOW.
+// precision is a hint that no clock here needs. EINVAL, EFAULT.
 func clockTimeGet(s *System, m memory, a arguments) Errno {
 	id, e := clockID(a.u32(0))
 	if e != ESUCCESS {
@@ -84,7 +84,7 @@ func (c *clocks) now(id int32) (int64, Errno) {
 		}
 		now = ts.Nano()
 	}
-	if now < 0 {
+	if now < 0 { // to which Linux cannot be set, nor beyond 2232
 		return 0, EOVERFLOW
 	}
 	if c.coarse > 0 {

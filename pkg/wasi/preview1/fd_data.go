@@ -37,9 +37,12 @@ func fdWrite(s *System, m memory, a arguments) Errno {
 }
 
 // fdPread reads elsewhere and leaves the position as it is: (fd, iovs, iovs_len,
-// offset, nread). Like fd_read, and EINVAL for an offset beyond 2⁶³−1, ESPIPE for
-// what has no position.
+// offset, nread). EBADF, EFAULT, EISDIR, ENOTCAPABLE like fd_read, EINVAL for an
+// offset beyond 2⁶³−1, ESPIPE for what has no position, and those of preadv(2).
 func fdPread(s *System, m memory, a arguments) Errno {
+	if a.i64(3) < 0 {
+		return EINVAL
+	}
 	d, e := s.files.get(a.u32(0), FDRead|FDSeek)
 	if e != ESUCCESS {
 		return e
@@ -48,9 +51,13 @@ func fdPread(s *System, m memory, a arguments) Errno {
 }
 
 // fdPwrite writes elsewhere and leaves the position as it is: (fd, iovs, iovs_len,
-// offset, nwritten). Like fd_write, and EINVAL for an offset beyond 2⁶³−1, ESPIPE for
-// what has no position. As on Linux, with APPEND it writes at the end all the same.
+// offset, nwritten). EBADF, EFAULT, EISDIR, ENOTCAPABLE like fd_write, EINVAL for an
+// offset beyond 2⁶³−1, ESPIPE for what has no position, and those of pwritev(2). As on
+// Linux, with APPEND it writes at the end all the same.
 func fdPwrite(s *System, m memory, a arguments) Errno {
+	if a.i64(3) < 0 {
+		return EINVAL
+	}
 	d, e := s.files.get(a.u32(0), FDWrite|FDSeek)
 	if e != ESUCCESS {
 		return e
@@ -82,9 +89,6 @@ type iovec struct{ base, size uintptr }
 
 // transfer moves bytes between the guest's memory and a file, and writes how many.
 func (s *System) transfer(d *descriptor, m memory, iovs, count, result uint32, way *direction, offset int64) Errno {
-	if offset < 0 {
-		return EINVAL
-	}
 	buffers, e := s.vectors(m, iovs, count)
 	if e != ESUCCESS {
 		return e

@@ -61,25 +61,31 @@ var advices = [...]int{unix.FADV_NORMAL, unix.FADV_SEQUENTIAL, unix.FADV_RANDOM,
 // fdAdvise says how a part of a file will be used: (fd, offset, len, advice). EBADF,
 // EINVAL for unknown advice or what does not fit 63 bits, ENOTCAPABLE, ESPIPE.
 func fdAdvise(s *System, _ memory, a arguments) Errno {
-	offset, size, advice := a.i64(1), a.i64(2), a.u32(3)
-	if uint64(advice) >= uint64(len(advices)) || offset < 0 || size < 0 {
-		return EINVAL
-	}
 	d, e := s.files.get(a.u32(0), FDAdvise)
 	if e != ESUCCESS {
 		return e
+	}
+	offset, size, advice := a.i64(1), a.i64(2), a.u32(3)
+	if uint64(advice) >= uint64(len(advices)) || offset < 0 || size < 0 {
+		return EINVAL
 	}
 	return errnoOf(unix.Fadvise(d.fd, offset, size, advices[advice]))
 }
 
 // fdAllocate makes sure that there is room for a part of a file, which grows if it is
 // shorter: (fd, offset, len). EBADF, EFBIG, EINVAL for a length of 0 or what does not
-// fit 63 bits, ENOTCAPABLE, ENOTSUP where the file system cannot, ESPIPE, and those
-// of fallocate(2).
+// fit 63 bits, EISDIR, ENODEV for a socket, ENOTCAPABLE, ENOTSUP where the file system
+// cannot, ESPIPE, and those of fallocate(2).
 func fdAllocate(s *System, _ memory, a arguments) Errno {
-	d, e := s.files.get(a.u32(0), FDAllocate)
+	d, e := s.files.get(a.u32(0), 0)
 	if e != ESUCCESS {
 		return e
+	}
+	if a.i64(1) < 0 || a.i64(2) <= 0 { // comes first on Linux
+		return EINVAL
+	}
+	if d.base&FDAllocate == 0 {
+		return d.refusal(FDAllocate)
 	}
 	return errnoOf(retry(func() error { return unix.Fallocate(d.fd, 0, a.i64(1), a.i64(2)) }))
 }

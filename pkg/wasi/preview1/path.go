@@ -3,7 +3,10 @@ package preview1
 import "golang.org/x/sys/unix"
 
 // lookup is what the functions for paths take in common: a directory that has the
-// rights, and a path.
+// rights, and a path. So they have errors in common: EBADF and ENOTDIR for a descriptor
+// that is none, or no directory, EFAULT, EILSEQ for a path with a zero byte, and those
+// of resolving it: ENOTCAPABLE for one that leads out of the directory by what it says,
+// or is absolute, ELOOP, ENAMETOOLONG, ENOENT, also for an empty one, and ENOTDIR.
 func (s *System) lookup(m memory, number uint32, rights Rights, at, size uint32) (*descriptor, string, Errno) {
 	d, e := s.files.get(number, rights)
 	if e != ESUCCESS {

@@ -17,8 +17,9 @@ var pathEntryFunctions = []function{
 // way to ask for others, and these are what native programs ask for.
 const directoryMode = 0o777
 
-// pathCreateDirectory makes a directory: (fd, path, path_len). EBADF, ENOTCAPABLE,
-// and those of mkdir(2).
+// pathCreateDirectory makes a directory: (fd, path, path_len). EBADF, EEXIST, EFAULT,
+// EILSEQ, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, EROFS, and those of
+// mkdir(2).
 func pathCreateDirectory(s *System, m memory, a arguments) Errno {
 	d, path, e := s.lookup(m, a.u32(0), PathCreateDirectory, a.u32(1), a.u32(2))
 	if e != ESUCCESS {
@@ -76,8 +77,9 @@ func (w *walk) refuse() Errno {
 	return EROFS
 }
 
-// pathRemoveDirectory removes an empty directory: (fd, path, path_len). EBADF,
-// ENOTCAPABLE, and those of rmdir(2).
+// pathRemoveDirectory removes an empty directory: (fd, path, path_len). EBADF, EFAULT,
+// EILSEQ, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, ENOTEMPTY, EROFS, and
+// those of rmdir(2).
 func pathRemoveDirectory(s *System, m memory, a arguments) Errno {
 	d, path, e := s.lookup(m, a.u32(0), PathRemoveDirectory, a.u32(1), a.u32(2))
 	if e != ESUCCESS {
@@ -87,7 +89,8 @@ func pathRemoveDirectory(s *System, m memory, a arguments) Errno {
 }
 
 // pathUnlinkFile removes an entry that is no directory: (fd, path, path_len). EBADF,
-// EISDIR, ENOTCAPABLE, and those of unlink(2).
+// EFAULT, EILSEQ, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, EROFS, and
+// those of unlink(2).
 func pathUnlinkFile(s *System, m memory, a arguments) Errno {
 	d, path, e := s.lookup(m, a.u32(0), PathUnlinkFile, a.u32(1), a.u32(2))
 	if e != ESUCCESS {
@@ -109,7 +112,8 @@ func (s *System) remove(d *descriptor, path string, flags int) Errno {
 }
 
 // pathRename renames an entry, over another one if that can be replaced: (fd,
-// old_path, old_path_len, new_fd, new_path, new_path_len). EBADF, ENOTCAPABLE, EXDEV
+// old_path, old_path_len, new_fd, new_path, new_path_len). EBADF, EFAULT, EILSEQ,
+// EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, ENOTEMPTY, EROFS, EXDEV
 // also between a directory that can be written and one that cannot, and those of
 // rename(2).
 func pathRename(s *System, m memory, a arguments) Errno {

@@ -8,8 +8,8 @@ var pathFilestatFunctions = []function{
 }
 
 // pathFilestatGet writes the attributes of a file: (fd, flags: lookupflags, path,
-// path_len, stat). EBADF, EFAULT, EINVAL for unknown flags, ENOTCAPABLE, and those of
-// fstatat(2).
+// path_len, stat). EBADF, EFAULT, EILSEQ, EINVAL for unknown flags, ELOOP,
+// ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, and those of fstatat(2).
 func pathFilestatGet(s *System, m memory, a arguments) Errno {
 	flags := a.u32(1)
 	if flags&^allLookupflags != 0 {
@@ -81,8 +81,9 @@ func (w *walk) stat(st *unix.Stat_t, follow bool) Errno {
 }
 
 // pathFilestatSetTimes sets the times of a file: (fd, flags: lookupflags, path,
-// path_len, atim, mtim, fst_flags). EBADF, EINVAL for flags that are unknown or
-// contradict each other, ENOTCAPABLE, and those of utimensat(2).
+// path_len, atim, mtim, fst_flags). EBADF, EFAULT, EILSEQ, EINVAL for flags that are
+// unknown or contradict each other, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR,
+// EROFS, and those of utimensat(2).
 func pathFilestatSetTimes(s *System, m memory, a arguments) Errno {
 	flags := a.u32(1)
 	if flags&^allLookupflags != 0 {

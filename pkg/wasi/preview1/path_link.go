@@ -10,9 +10,10 @@ var pathLinkFunctions = []function{
 
 // pathLink gives a file one more name: (old_fd, old_flags: lookupflags, old_path,
 // old_path_len, new_fd, new_path, new_path_len). Without SYMLINK_FOLLOW a symbolic
-// link at the end itself gets it. EBADF, EINVAL for unknown flags, ENOTCAPABLE, EXDEV
-// also between a directory that can be written and one that cannot, and those of
-// link(2).
+// link at the end itself gets it. EBADF, EEXIST, EFAULT, EILSEQ, EINVAL for
+// unknown flags, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, EPERM for a
+// directory, EROFS, EXDEV also between a directory that can be written and one that
+// cannot, and those of link(2).
 func pathLink(s *System, m memory, a arguments) Errno {
 	flags := a.u32(1)
 	if flags&^allLookupflags != 0 {
@@ -54,8 +55,8 @@ func pathLink(s *System, m memory, a arguments) Errno {
 
 // pathReadlink reads what a symbolic link says: (fd, path, path_len, buf, buf_len,
 // bufused: pointer to the number of bytes). It is cut where the buffer ends. EBADF,
-// EFAULT, EINVAL if it is no link or the buffer has no bytes, ENOTCAPABLE, and those
-// of readlink(2).
+// EFAULT, EILSEQ, EINVAL if it is no link or the buffer has no bytes, ELOOP,
+// ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, and those of readlink(2).
 func pathReadlink(s *System, m memory, a arguments) Errno {
 	d, path, e := s.lookup(m, a.u32(0), PathReadlink, a.u32(1), a.u32(2))
 	if e != ESUCCESS {
@@ -88,8 +89,9 @@ func pathReadlink(s *System, m memory, a arguments) Errno {
 
 // pathSymlink makes a symbolic link: (old_path: what it says, old_path_len, fd,
 // new_path, new_path_len). What it says is nobody's business until it is followed,
-// and then does not lead out of the root, so that it may be absolute. EBADF,
-// ENOTCAPABLE, and those of symlink(2).
+// and then does not lead out of the root, so that it may be absolute. EBADF, EEXIST,
+// EFAULT, EILSEQ, ELOOP, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, EROFS, and those of
+// symlink(2).
 func pathSymlink(s *System, m memory, a arguments) Errno {
 	text, e := m.path(a.u32(0), a.u32(1))
 	if e != ESUCCESS {

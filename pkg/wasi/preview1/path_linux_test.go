@@ -38,11 +38,7 @@ func newTwins(t testing.TB, confined bool) *twins {
 func (w *twins) fill() {
 	w.t.Helper()
 	for _, dir := range []string{w.dir, w.nativeDir} {
-		entries, err := os.ReadDir(dir)
-		must(w.t, err)
-		for _, e := range entries {
-			must(w.t, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
+		empty(w.t, dir)
 		populate(w.t, dir, twinFiles...)
 		must(w.t, unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
 		must(w.t, unix.Mknod(filepath.Join(dir, "socket"), unix.S_IFSOCK|0o600, 0))

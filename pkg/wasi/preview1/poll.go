@@ -16,9 +16,9 @@ const maxSubscriptions = 1 << 16
 // pollOneoff waits until something happens of what is subscribed to, as poll(2)
 // does: (in: pointer to subscriptions, out: pointer to as many events,
 // nsubscriptions, nevents: pointer). EINVAL for no subscriptions, or too many,
-// EFAULT, ENOMEM. What is wrong with one subscription is its event's error: EBADF,
-// ENOTCAPABLE, EINVAL for a clock or a flag that there is not, ENOTSUP for a clock
-// that nobody can wait for.
+// EFAULT, and those of ppoll(2). What is wrong with one subscription is its event's
+// error: EBADF, ENOTCAPABLE, EINVAL for a clock or a flag that there is not, ENOTSUP
+// for a clock that nobody can wait for.
 //
 // Everything that has happened is told, in the order of the subscriptions, and
 // nothing else.

@@ -59,6 +59,7 @@ func (r *rig) poll(subscriptions ...[]byte) (events []event) {
 			userdata: binary.LittleEndian.Uint64(e), errno: Errno(binary.LittleEndian.Uint16(e[8:])), kind: e[10],
 			bytes: binary.LittleEndian.Uint64(e[16:]), flags: binary.LittleEndian.Uint16(e[24:]),
 		})
+		seen.Add("poll_oneoff", int(events[i].errno))
 	}
 	return events
 }

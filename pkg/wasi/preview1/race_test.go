@@ -98,8 +98,8 @@ func (g *tree) secretInode() uint64 {
 
 func TestRaceOfDirectoryAndLink(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "dir/secret", "up -> ../secret", "deep/dir/secret")
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "dir/secret", "up -> ../secret", "deep/dir/secret")
 		must(t, os.Symlink(filepath.Join(g.dir, "../secret"), filepath.Join(g.dir, "absolute")))
 		must(t, os.Symlink("../../../secret", filepath.Join(g.dir, "deep/up")))
 		var o outcome
@@ -128,8 +128,8 @@ func TestRaceOfDirectoryAndLink(t *testing.T) {
 
 func TestRaceOfFileAndLink(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "file", "up -> ../secret/secret")
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "file", "up -> ../secret/secret")
 		must(t, os.Symlink(filepath.Join(g.dir, "../secret/secret"), filepath.Join(g.dir, "absolute")))
 		before := listTree(t, filepath.Dir(g.dir), g.dir)
 		var o outcome
@@ -170,8 +170,8 @@ func TestRaceOfFileAndLink(t *testing.T) {
 
 func TestRaceOfDirectoryThatMovesOut(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "a/b/up -> ..", "a/b/upup -> ../..", "a/b/c/up -> ../..", "a/b/x", "a/secret", "secret")
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "a/b/up -> ..", "a/b/upup -> ../..", "a/b/c/up -> ../..", "a/b/x", "a/secret", "secret")
 		var o outcome
 		inode := g.secretInode()
 		dir := g.open(asked{path: "a/b", oflags: oDirectory, base: PathOpen | PathFilestatGet, inherit: FDRead | PathOpen | PathFilestatGet})

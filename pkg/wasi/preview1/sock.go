@@ -23,8 +23,9 @@ const (
 )
 
 // sockAccept takes a connection: (fd, flags: fdflags of the new descriptor, of which
-// there is NONBLOCK, fd: pointer to it). As accept(2), and EINVAL for other flags,
-// EFAULT, ENOTSOCK. EAGAIN is that of a listener that does not block.
+// there is NONBLOCK, fd: pointer to it). As accept(2), and EBADF, EFAULT, EINVAL for
+// other flags and for what does not listen, EMFILE, ENOTCAPABLE, ENOTSOCK, ENOTSUP for
+// datagrams. EAGAIN is that of a listener that does not block.
 func sockAccept(s *System, m memory, a arguments) Errno {
 	if a.u32(1)&^uint32(Nonblock) != 0 {
 		return EINVAL
@@ -81,7 +82,7 @@ func (d *descriptor) accept(nonblocking bool) (*descriptor, Errno) {
 }
 
 // sockShutdown ends one or both directions of a connection: (fd, how: sdflags). As
-// shutdown(2), and EINVAL for no or other flags.
+// shutdown(2), and EBADF, EINVAL for no or other flags, ENOTCAPABLE, ENOTCONN, ENOTSOCK.
 func sockShutdown(s *System, _ memory, a arguments) Errno {
 	how := a.u32(1)
 	if how == 0 || how&^allSdflags != 0 {

@@ -20,6 +20,16 @@ func listenUnix(t testing.TB, path string, flags int) int {
 	return fd
 }
 
+// listenTCP returns a listener on loopback, at a port of the kernel's choice.
+func listenTCP(t testing.TB, flags int) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|flags, 0)
+	must(t, err)
+	must(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, unix.Listen(fd, 10))
+	return fd
+}
+
 func dialUnix(t testing.TB, path string) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -285,11 +295,8 @@ func TestReceiveOfAResetConnection(t *testing.T) {
 
 func tcpPair(t testing.TB) (ours, theirs int) {
 	t.Helper()
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(t, err)
+	l := listenTCP(t, 0)
 	defer unix.Close(l)
-	must(t, unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	must(t, unix.Listen(l, 1))
 	address, err := unix.Getsockname(l)
 	must(t, err)
 	theirs, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

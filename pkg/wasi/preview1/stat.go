@@ -61,8 +61,8 @@ func putTimes(to []byte, st *unix.Stat_t) {
 }
 
 // fdFilestatSetSize makes a file shorter, or longer with zeros: (fd, size). EBADF,
-// EFBIG, EINVAL if it was not opened to be written or the size does not fit 63 bits,
-// EISDIR, ENOTCAPABLE, and those of ftruncate(2).
+// EINVAL if it was not opened to be written or the size does not fit 63 bits, EISDIR,
+// ENOTCAPABLE, and those of ftruncate(2).
 func fdFilestatSetSize(s *System, _ memory, a arguments) Errno {
 	d, e := s.files.get(a.u32(0), FDFilestatSetSize)
 	if e != ESUCCESS {

@@ -30,10 +30,7 @@ func newStopRig(t *testing.T, family, flags int) stopRig {
 		fd, r.address = listenUnix(t, path, flags), &unix.SockaddrUnix{Name: path}
 	} else {
 		var err error
-		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|flags, 0)
-		must(t, err)
-		must(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-		must(t, unix.Listen(fd, 10))
+		fd = listenTCP(t, flags)
 		r.address, err = unix.Getsockname(fd)
 		must(t, err)
 	}

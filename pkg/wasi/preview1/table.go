@@ -79,6 +79,12 @@ func (d *descriptor) refusal(rights Rights) Errno {
 		return EISDIR
 	case d.kind == Directory:
 		return ENOTCAPABLE
+	case d.isSocket() && rights == FDAllocate:
+		return ENODEV
+	case d.listens && rights&^(FDRead|FDWrite) == 0:
+		return ENOTCONN
+	case !d.isSocket() && d.access == unix.O_RDONLY && rights == FDAllocate:
+		return EBADF
 	case !d.seekable && rights&(FDSeek|FDTell|FDAdvise|FDAllocate) != 0:
 		return ESPIPE
 	case !d.seekable && rights&(FDSync|FDDatasync|FDFilestatSetSize) != 0:

@@ -15,7 +15,8 @@ const (
 
 // sockRecv receives: (fd, ri_data: pointer to iovecs, ri_data_len: their number,
 // ri_flags, ro_datalen: pointer to the number of bytes, ro_flags: pointer). As
-// recvmsg(2), and EINVAL for other flags, EFAULT, ENOTSOCK.
+// recvmsg(2), and EBADF, EINVAL for other flags, EFAULT, ENOTCAPABLE, ENOTCONN for a
+// listener, ENOTSOCK.
 func sockRecv(s *System, m memory, a arguments) Errno {
 	riflags, size, roflags := a.u32(3), a.u32(4), a.u32(5)
 	if riflags&^allRiflags != 0 {
@@ -52,8 +53,8 @@ func sockRecv(s *System, m memory, a arguments) Errno {
 
 // sockSend sends: (fd, si_data: pointer to iovecs, si_data_len: their number,
 // si_flags: 0, so_datalen: pointer to the number of bytes). As sendmsg(2), and
-// EINVAL for flags, EFAULT, ENOTSOCK. The other end having closed is EPIPE, and no
-// signal.
+// EBADF, EINVAL for flags, EFAULT, ENOTCAPABLE, ENOTCONN for a listener, ENOTSOCK. The
+// other end having closed is EPIPE, and no signal.
 func sockSend(s *System, m memory, a arguments) Errno {
 	if a.u32(3) != 0 {
 		return EINVAL

@@ -12,15 +12,9 @@ import (
 // unstable calls a function as a guest does that imports it by the older name.
 func (r *rig) unstable(want Errno, name string, args ...uint64) {
 	r.t.Helper()
-	for _, f := range unstableFunctions() {
-		if f.name == name {
-			if e := f.call(r.system, memory{Memory: r.module.Memory()}, args); e != want {
-				r.t.Errorf("%s(%d) is %d, want %d", name, args, e, want)
-			}
-			return
-		}
+	if e := r.callOf(UnstableName, name, args...); e != want {
+		r.t.Errorf("%s(%d) is %d, want %d", name, args, e, want)
 	}
-	r.t.Fatalf("there is no %s", name)
 }
 
 // withFile is a guest whose descriptor 0 is a file of this content, and 3 its

@@ -14,12 +14,23 @@ import (
 // outsideText is what no guest may read.
 const outsideText = "what is outside"
 
+// resolution is who finds out where a path leads.
+type resolution int
+
+const (
+	// walking is for roots other than the process's.
+	walking resolution = iota
+	// asking is for the process's own root with a procfs somewhere: the walk also asks
+	// the kernel where paths lead. In tests that is not the root, so that the kernel's
+	// answers lead anywhere: even so nothing must come of it.
+	asking
+	// confined is for the process's own root: the kernel alone.
+	confined
+)
+
 // newCage is a tree whose directory has something beside it that guests must not
 // reach: the directory "secret" with a file "secret", and a file "victim".
-//
-// own makes the host believe that it is the root of the process, and ask the kernel
-// where paths lead: even so nothing must come of it.
-func newCage(t testing.TB, own bool, files ...string) *tree {
+func newCage(t testing.TB, by resolution, files ...string) *tree {
 	t.Helper()
 	base := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(base, "root"), 0o755))
@@ -27,24 +38,30 @@ func newCage(t testing.TB, own bool, files ...string) *tree {
 	must(t, os.WriteFile(filepath.Join(base, "secret/secret"), []byte(outsideText), 0o644))
 	dir := filepath.Join(base, "root")
 	populate(t, dir, files...)
+	if by == confined {
+		within, root := newChamber(t, dir)
+		g := &tree{newRig(t, Config{Preopens: []Preopen{{FD: root, Name: "/", Confined: true}}}), dir}
+		g.within = within
+		return g
+	}
 	g := &tree{newRig(t, Config{Preopens: []Preopen{{FD: openDirectory(t, dir), Name: "/"}}}), dir}
-	g.system.files.slots[preopen].directory.root.own = own
+	g.system.files.slots[preopen].directory.root.own = by == asking
 	return g
 }
 
-func eachWalk(t *testing.T, test func(t *testing.T, own bool)) {
-	for name, own := range map[string]bool{"own root": true, "other root": false} {
+func eachWalk(t *testing.T, test func(t *testing.T, by resolution)) {
+	for by, name := range map[resolution]string{walking: "other root", asking: "own root", confined: "kernel"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, own)
+			test(t, by)
 		})
 	}
 }
 
 func TestPathsLeadWhereTheyWouldInAContainer(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "a/b/file", "etc/passwd", "secret/inside",
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "a/b/file", "etc/passwd", "secret/inside",
 			"rel -> a/b", "abs -> /a/b", "up -> ../../../../etc", "twice -> rel/../b", "chain -> abs", "a/b/top -> ../../..",
 			"self -> self", "ping -> pong", "pong -> ping", "dangling -> /nowhere", "slash -> a/b/", "toroot -> /", "dot -> .",
 			"filelink -> a/b/file", "fileslash -> a/b/file/", "deep -> "+strings.Repeat("dot/", 39)+"etc", "deeper -> "+strings.Repeat("dot/", 40)+"etc",
@@ -122,8 +139,8 @@ func TestPathsLeadWhereTheyWouldInAContainer(t *testing.T) {
 // knows nothing of links of our own.
 func TestWalkResolvesAsTheKernel(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "a/b/file", "a/c/", "file", "l1 -> a", "l2 -> l1/b", "l3 -> /l2/../c", "l4 -> ../../file", "a/l5 -> ..", "a/l6 -> b/file", "l7 -> /",
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "a/b/file", "a/c/", "file", "l1 -> a", "l2 -> l1/b", "l3 -> /l2/../c", "l4 -> ../../file", "a/l5 -> ..", "a/l6 -> b/file", "l7 -> /",
 			"l8 -> l7/a/l5/l2/", "loop -> loop/x", "l9 -> file/", "a/b/l10 -> ../l5/l1/l6")
 		root := openDirectory(t, g.dir)
 		defer unix.Close(root)
@@ -166,8 +183,8 @@ func TestWalkResolvesAsTheKernel(t *testing.T) {
 
 func TestDirectoriesKnowWhatIsAboveThem(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "a/b/c/file", "a/b/link -> ../../top", "top", "a/b/away -> ../../../../victim", "a/b/c/abs -> /top")
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "a/b/c/file", "a/b/link -> ../../top", "top", "a/b/away -> ../../../../victim", "a/b/c/abs -> /top")
 		dir := g.open(asked{path: "a/b", oflags: oDirectory, base: PathOpen | FDReaddir, inherit: FDRead | PathOpen | FDReaddir})
 		inner := g.open(asked{fd: dir, path: "c", oflags: oDirectory, base: PathOpen, inherit: FDRead})
 		g.expect(ESUCCESS, "fd_close", preopen)
@@ -205,8 +222,8 @@ func TestDirectoriesKnowWhatIsAboveThem(t *testing.T) {
 
 func TestNothingOutsideIsChanged(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
 		outside := filepath.Dir(g.dir)
 		before := listTree(t, outside, g.dir)
 		rights := uint64(allRights)
@@ -233,10 +250,8 @@ func TestNothingOutsideIsChanged(t *testing.T) {
 				g.call("path_create_directory", preopen, path, size)
 				g.call("path_remove_directory", preopen, path, size)
 				g.call("path_unlink_file", preopen, path, size)
-				must(t, os.RemoveAll(g.dir))
-				must(t, os.Mkdir(g.dir, 0o755))
+				empty(t, g.dir)
 				populate(t, g.dir, "file", "dir/", "victim -> ../victim", "secret -> ../secret", "new -> ../new", "absolute -> /../../../victim")
-				g.replacePreopen(g.dir)
 			}
 		}
 		if after := listTree(t, outside, g.dir); after != before {
@@ -245,14 +260,14 @@ func TestNothingOutsideIsChanged(t *testing.T) {
 	})
 }
 
-// replacePreopen gives the guest another directory as 3.
-func (g *tree) replacePreopen(dir string) {
-	g.t.Helper()
-	d, err := newPreopen(Preopen{FD: openDirectory(g.t, dir), Name: "/"})
-	must(g.t, err)
-	old := g.system.files.slots[preopen]
-	g.system.files.slots[preopen] = d
-	old.close()
+// empty removes what is in a directory.
+func empty(t testing.TB, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		must(t, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
 }
 
 // listTree is what is in a directory, with times and contents, but for what is in

@@ -9,8 +9,8 @@ import (
 
 func TestWaysAreGivenUpWhenTheyLeadElsewhere(t *testing.T) {
 	t.Parallel()
-	eachWalk(t, func(t *testing.T, own bool) {
-		g := newCage(t, own, "a/b/file", "c/b/other", "link -> a", "x/up -> ../a")
+	eachWalk(t, func(t *testing.T, by resolution) {
+		g := newCage(t, by, "a/b/file", "c/b/other", "link -> a", "x/up -> ../a")
 		must(t, os.WriteFile(filepath.Join(g.dir, "c/b/file"), []byte("c/b/file"), 0o644))
 		expect := func(path, want string) {
 			t.Helper()
