@@ -239,24 +239,5 @@ func cgiIdle(t *testing.T, d *testenv.Docker) {
 	get(t, kept, url+"/", "hello from /\n")
 	storm(t, patient(), 50, "http://"+published(t, d, php, "8080")+"/", "hello from /\n")
 	time.Sleep(time.Second)
-	var before [2]time.Duration
-	pids := []string{c.Pid(t), php.Pid(t)}
-	for i, pid := range pids {
-		used, err := servers.CPUTime(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before[i] = used
-	}
-	time.Sleep(servers.Period)
-	for i, pid := range pids {
-		used, err := servers.CPUTime(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("process %s used %v in %v", pid, used-before[i], servers.Period)
-		if used-before[i] > servers.MostIdle {
-			t.Errorf("process %s used %v in %v", pid, used-before[i], servers.Period)
-		}
-	}
+	servers.Idle(t, map[string][]string{"C": {c.Pid(t)}, "PHP": {php.Pid(t)}})
 }
