@@ -13,6 +13,8 @@ const (
 	path               // pointer and length
 	buffer             // pointer and length
 	subscriptions      // pointer
+	few                // number of which the smallest mean something
+	address            // pointer to the pointer and the length of a socket's address
 )
 
 // parameter is one, or two that belong together.
@@ -35,6 +37,8 @@ var (
 	iov = parameter{kind: vectors}
 	str = parameter{kind: path}
 	buf = parameter{kind: buffer}
+	low = parameter{kind: few}
+	adr = parameter{kind: address}
 )
 
 func result(size uint32) parameter { return parameter{out, size} }
@@ -86,6 +90,35 @@ var functions = []called{
 	{"sock_send", []parameter{fd, iov, num, result(4)}},
 	{"sock_shutdown", []parameter{fd, num}},
 }
+
+// socketFunctions are WasmEdge's, and socketVersions those of which there are two.
+var (
+	socketFunctions = []called{
+		{"sock_open", []parameter{low, low, result(4)}},
+		{"sock_bind", []parameter{fd, adr, num}},
+		{"sock_listen", []parameter{fd, num}},
+		{"sock_connect", []parameter{fd, adr, num}},
+		{"sock_send_to", []parameter{fd, iov, adr, num, low, result(4)}},
+		{"sock_getsockopt", []parameter{fd, low, num, ptr, ptr}},
+		{"sock_setsockopt", []parameter{fd, low, num, buf}},
+		{"sock_getaddrinfo", []parameter{str, str, ptr, ptr, low, result(4)}},
+	}
+	socketVersions = [][]called{{
+		{"sock_recv_from", []parameter{fd, iov, adr, low, result(4), result(2)}},
+		{"sock_getlocaladdr", []parameter{fd, adr, ptr, result(4)}},
+		{"sock_getpeeraddr", []parameter{fd, adr, ptr, result(4)}},
+	}, {
+		{"sock_recv_from", []parameter{fd, iov, adr, low, ptr, result(4), result(2)}},
+		{"sock_getlocaladdr", []parameter{fd, adr, result(4)}},
+		{"sock_getpeeraddr", []parameter{fd, adr, result(4)}},
+	}}
+	// addresses are a host's own, in the forms of both versions.
+	addresses = [][]byte{
+		{127, 0, 0, 1}, append(make([]byte, 15), 1),
+		append([]byte{1, 0, 127, 0, 0, 1}, make([]byte, 122)...), append(append([]byte{2, 0}, make([]byte, 15)...), append([]byte{1}, make([]byte, 110)...)...),
+		append([]byte{3, 0, '/', 'x'}, make([]byte, 124)...),
+	}
+)
 
 // types are the parameters' in the binary format.
 func (c called) types() []byte {

@@ -12,6 +12,8 @@ const (
 	callsPerGuest = 400
 	pageSize      = 1 << 16
 	lastErrno     = 76
+	// lastAddressError is that of sock_getaddrinfo, which has more.
+	lastAddressError = 87
 	// hostModule and oldModule are what guests import from.
 	hostModule = "wasi_snapshot_preview1"
 	oldModule  = "wasi_unstable"
@@ -25,6 +27,9 @@ const (
 	paths         = 0x2000
 	subscribed    = 0x6000
 	subscribedEnd = 0x7000
+	addressPairs  = 0x7000
+	addressBytes  = 0x7100
+	dataEnd       = 0x7400
 )
 
 // names are paths that mean something, and those that should not.
@@ -41,6 +46,8 @@ type generator struct {
 	// texts are the places of names.
 	texts []uint32
 	old   bool
+	// all are the functions that are imported.
+	all []called
 }
 
 // guest is a module, in the binary format.
@@ -48,33 +55,72 @@ func guest(seed uint64) []byte {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 	pages := 1 + g.Uint32N(3)
 	g.size, g.old = pages*pageSize, g.IntN(5) == 0
-	all := slices.Clone(functions)
 	module := hostModule
-	if g.old {
+	switch {
+	case g.old:
 		module = oldModule
-		all = slices.DeleteFunc(all, func(c called) bool { return c.name == "sock_accept" })
+		g.all = slices.DeleteFunc(slices.Clone(functions), func(c called) bool { return c.name == "sock_accept" })
+	case g.IntN(2) == 0:
+		g.all = slices.Concat(functions, socketFunctions, socketVersions[g.IntN(len(socketVersions))])
+	default:
+		g.all = functions
 	}
 	data := g.data()
 	var a assembler
-	for i, c := range all {
+	for i, c := range g.all {
 		a.imports = append(a.imports, imported{module, c.name, a.typeOf(c.types(), true), i})
 	}
 	for n := range callsPerGuest {
-		i := g.choose(all, n)
-		body, text := g.call(uint32(i), all[i])
-		a.functions = append(a.functions, defined{fmt.Sprintf("%d %s(%s)", n, all[i].name, text), body})
+		i := g.choose(n)
+		body, text := g.call(uint32(i), g.all[i])
+		a.functions = append(a.functions, defined{fmt.Sprintf("%d %s(%s)", n, g.all[i].name, text), body})
+		if n == opening {
+			a.functions = append(a.functions, g.impatient()...)
+		}
 	}
 	return a.module(pages, data)
 }
 
+// index is that of a function, or -1 if it is not imported.
+func (g *generator) index(name string) int {
+	return slices.IndexFunc(g.all, func(c called) bool { return c.name == name })
+}
+
+// opening is how many calls open something at first.
+const opening = 40
+
+// impatient makes most of what is open not block: a guest that waits for nothing does
+// no more.
+func (g *generator) impatient() (list []defined) {
+	const nonblock = 4
+	for fd := range uint32(opening) {
+		if g.IntN(8) > 0 {
+			body := constant32(constant32(nil, 6+fd), nonblock)
+			body = append(binary.AppendUvarint(append(body, 0x10), uint64(g.index("fd_fdstat_set_flags"))), 0x1a) // call drop
+			list = append(list, defined{fmt.Sprintf("do not block: %d", fd), body})
+		}
+	}
+	return list
+}
+
 // choose finds a function. Those that take things away are rare.
-func (g *generator) choose(all []called, n int) int {
-	if n < 30 {
-		return slices.IndexFunc(all, func(c called) bool { return c.name == "path_open" })
+func (g *generator) choose(n int) int {
+	if sockets := g.index("sock_open"); n < opening && n%2 == 0 && sockets >= 0 {
+		return sockets
+	}
+	if n < opening {
+		return g.index("path_open")
+	}
+	wanted := ""
+	if g.index("sock_open") >= 0 && g.IntN(2) == 0 {
+		wanted = "sock_"
 	}
 	for {
-		i := g.IntN(len(all))
-		switch all[i].name {
+		i := g.IntN(len(g.all))
+		if !strings.HasPrefix(g.all[i].name, wanted) {
+			continue
+		}
+		switch g.all[i].name {
 		case "fd_close", "fd_renumber", "fd_fdstat_set_rights", "path_unlink_file", "path_remove_directory", "path_rename":
 			if g.IntN(8) > 0 {
 				continue
@@ -105,7 +151,11 @@ func (g *generator) call(index uint32, c called) (body []byte, text string) {
 	body = append(body, 0x10) // call
 	body = binary.AppendUvarint(body, uint64(index))
 	body = append(body, 0x22, 0) // local.tee
-	body = constant32(body, lastErrno)
+	last := uint32(lastErrno)
+	if c.name == "sock_getaddrinfo" {
+		last = lastAddressError
+	}
+	body = constant32(body, last)
 	body = append(body, 0x4b, 0x04, 0x40, 0x00, 0x0b) // i32.gt_u if unreachable end
 	if hasToFail {
 		body = append(body, 0x20, 0, 0x45, 0x04, 0x40, 0x00, 0x0b) // local.get i32.eqz if unreachable end
@@ -128,8 +178,18 @@ func (g *generator) arguments(p parameter) []uint64 {
 		return []uint64{g.descriptor()}
 	case number:
 		return []uint64{g.number()}
+	case few:
+		if g.IntN(8) > 0 {
+			return []uint64{uint64(g.IntN(3))}
+		}
+		return []uint64{g.number()}
 	case wide:
 		return []uint64{g.wide()}
+	case address:
+		if g.IntN(4) > 0 {
+			return []uint64{uint64(addressPairs + 8*g.IntN(len(addresses)))}
+		}
+		return []uint64{g.pointer(vectorArrays, paths)}
 	case out, pointer:
 		return []uint64{g.pointer(results, vectorArrays)}
 	case vectors:
@@ -209,7 +269,7 @@ func pick[T any](g *generator, values ...T) T { return values[g.IntN(len(values)
 
 // data is the first part of the memory.
 func (g *generator) data() []byte {
-	data := make([]byte, subscribedEnd)
+	data := make([]byte, dataEnd)
 	for at := vectorArrays; at < paths; at += 8 {
 		p, n := g.pointer(results, vectorArrays), g.count()
 		if at >= someVectors {
@@ -223,7 +283,13 @@ func (g *generator) data() []byte {
 		g.texts = append(g.texts, at)
 		at += uint32(copy(data[at:subscribed], name))
 	}
-	g.subscriptions(data[subscribed:])
+	g.subscriptions(data[subscribed:subscribedEnd])
+	at = addressBytes
+	for i, a := range addresses {
+		binary.LittleEndian.PutUint32(data[addressPairs+8*i:], at)
+		binary.LittleEndian.PutUint32(data[addressPairs+8*i+4:], uint32(len(a)))
+		at += uint32(copy(data[at:], a))
+	}
 	return data
 }
 

@@ -1,11 +1,12 @@
 // Malformed runs guests that call the host with whatever there is: pointers out of
 // memory, buffers that overlap, huge counts, closed descriptors and those of another
-// kind, paths that lead out. Whatever they pass, they have to get an error, and the
+// kind, paths that lead out, sockets. Whatever they pass, they have to get an error, and the
 // runner must not end before they do:
 //
 //	malformed [-time 30s] [-seed N] SHIM DIRECTORY
 //
-// DIRECTORY should be on a file system of little space: guests fill it.
+// DIRECTORY should be on a file system of little space: guests fill it. The network
+// should be none but a loopback: guests connect to whatever comes.
 package main
 
 import (
