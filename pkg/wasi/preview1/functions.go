@@ -49,7 +49,7 @@ func (f function) export(b wazero.HostModuleBuilder) {
 	}
 	call := f.call
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, stack []uint64) {
-		e := call(systemOf(ctx), memory{Memory: mod.Memory()}, stack)
+		e := call(systemOf(ctx), memory{Memory: memoryOf(mod)}, stack)
 		if len(stack) > 0 {
 			stack[0] = uint64(e)
 		}

@@ -60,7 +60,7 @@ func (d *descriptor) dirent(to, entry []byte) (n int, next int64, e Errno) {
 	inode, kind := binary.NativeEndian.Uint64(entry), filetypeOf(uint32(entry[18])<<12)
 	switch {
 	case string(name) == "..":
-		inode, e = d.above(inode)
+		inode, e = d.above()
 	case entry[18] == unix.DT_UNKNOWN:
 		kind, e = d.kindOf(string(name))
 	}
@@ -79,13 +79,21 @@ func (d *descriptor) dirent(to, entry []byte) (n int, next int64, e Errno) {
 }
 
 // above is the inode of the directory above, which for the root is the root: what is
-// outside is nobody's business.
-func (d *descriptor) above(inode uint64) (uint64, Errno) {
-	if d.directory.parent != nil || d.directory.root.confined {
-		return inode, ESUCCESS
-	}
+// outside is nobody's business, also if others have moved the directory there, as the entry
+// says.
+func (d *descriptor) above() (uint64, Errno) {
 	var st unix.Stat_t
-	err := fstat(d.fd, &st)
+	var err error
+	switch parent := d.directory.parent; {
+	case parent != nil:
+		err = fstat(parent.fd, &st)
+	case !d.directory.root.confined:
+		err = fstat(d.fd, &st)
+	default: // the kernel does not lead out either
+		if err = fstatat(d.fd, "..", &st, 0); err == unix.ENOENT {
+			err = fstat(d.fd, &st)
+		}
+	}
 	return st.Ino, errnoOf(err)
 }
 

@@ -3,6 +3,7 @@ package preview1
 import (
 	"encoding/binary"
 	"math"
+	"reflect"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -15,6 +16,24 @@ type memory struct {
 	// unstable lets attributes of files have the older layout.
 	unstable bool
 }
+
+// memoryOf is a guest's memory, also of one that has none: for that wazero returns a nil
+// pointer within the interface.
+func memoryOf(guest api.Module) api.Memory {
+	m := guest.Memory()
+	if reflect.ValueOf(m).IsNil() {
+		return noMemory{}
+	}
+	return m
+}
+
+// noMemory is where nothing is, as far as functions look.
+type noMemory struct{ api.Memory }
+
+func (noMemory) Read(uint32, uint32) ([]byte, bool) { return nil, false }
+func (noMemory) WriteUint16Le(uint32, uint16) bool  { return false }
+func (noMemory) WriteUint32Le(uint32, uint32) bool  { return false }
+func (noMemory) WriteUint64Le(uint32, uint64) bool  { return false }
 
 // bytes is a part of the memory; ok is false if it is not all there. No bytes are
 // there wherever they are said to be.

@@ -80,7 +80,7 @@ func pathReadlink(s *System, m memory, a arguments) Errno {
 	if len(buffer) == 0 {
 		return EINVAL
 	}
-	n, err := readlinkat(w.at.fd, w.name, buffer)
+	n, err := readlinkat(w.at.fd, w.name, buffer[:min(len(buffer), pathMax)]) // the kernel takes 2 GiB for less than nothing
 	if err != nil {
 		return errnoOf(err)
 	}

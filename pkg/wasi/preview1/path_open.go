@@ -16,7 +16,7 @@ const fileMode = 0o666
 //
 // It can be read and written as the rights demand, of which the directory has to have
 // all to pass on; those that what is opened cannot have are left out. EACCES also for
-// a file of a procfs that is to be written, EBADF, EEXIST, EFAULT, EILSEQ, EINVAL for
+// a file of a procfs that is to be written and for a process's memory, EBADF, EEXIST, EFAULT, EILSEQ, EINVAL for
 // unknown flags and for CREAT of a DIRECTORY, EISDIR, ELOOP also for a symbolic link
 // that is not to be followed, EMFILE, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, ENXIO
 // for a socket and for a FIFO that is to be written, does not block and has no reader,
@@ -214,6 +214,10 @@ func (w *walk) openReadOnly(o opening) (int, Errno) {
 	return fd, ESUCCESS
 }
 
+// processMemory is the name of a process's memory in a procfs, where nothing can be
+// given another one.
+const processMemory = "mem"
+
 // opened makes a descriptor for the guest of one that was opened through d.
 func (d *descriptor) opened(fd int, w *walk, o opening) (*descriptor, Errno) {
 	var st unix.Stat_t
@@ -226,9 +230,9 @@ func (d *descriptor) opened(fd int, w *walk, o opening) (*descriptor, Errno) {
 		n.directory = w.found(fd)
 		return n, ESUCCESS
 	}
-	if o.writes() && !w.kernel {
+	if (o.writes() || w.name == processMemory) && !w.kernel {
 		// A guest that may write /proc/self/mem could replace the code of the process
-		// that runs it.
+		// that runs it, and who may read it sees more than its own memory.
 		procfs, e := onProcfs(fd)
 		if e != ESUCCESS {
 			return nil, e

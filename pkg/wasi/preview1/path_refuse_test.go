@@ -1,6 +1,7 @@
 package preview1
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +153,32 @@ func TestHardLinksLeadNowhereElse(t *testing.T) {
 			t.Errorf("outside was\n%s\nand is\n%s", before, after)
 		}
 	})
+}
+
+// TestLargestBuffers are of memory that a guest of 4 GiB has, beyond the kernel's int.
+func TestLargestBuffers(t *testing.T) {
+	t.Parallel()
+	g := newTree(t, "file", "link -> file", "dir/")
+	const large = 1<<31 + 1<<16
+	if _, ok := g.module.Memory().Grow(large >> 16); !ok {
+		t.Fatal("the guest's memory does not grow")
+	}
+	path, size := g.path("link")
+	buffer, n := g.room(64), g.room(4)
+	g.expect(ESUCCESS, "path_readlink", preopen, path, size, buffer, large, n)
+	if got := string(g.read(buffer, int(g.u32(n)))); got != "file" {
+		t.Errorf("%q", got)
+	}
+	fd := g.open(asked{path: "file", base: FDRead | FDSeek})
+	iovs := g.put(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(buffer)), large))
+	g.expect(ESUCCESS, "fd_pread", fd, iovs, 1, 0, n)
+	if got := string(g.read(buffer, int(g.u32(n)))); got != "file" {
+		t.Errorf("%q", got)
+	}
+	g.expect(ESUCCESS, "fd_readdir", g.open(asked{path: "dir", base: FDReaddir}), buffer, large, 0, n)
+	if got := g.u32(n); got != 2*direntSize+3 {
+		t.Errorf("%d bytes of entries", got)
+	}
 }
 
 // TestOpenWithoutRoom is not parallel: the limit is the process's.

@@ -14,7 +14,7 @@ import (
 // the tree; without it, as often as takes a moment.
 const (
 	racesEnv    = "WASI_RACES"
-	racesAtOnce = 4000
+	racesAtOnce = 2000
 )
 
 // race runs what others do to the tree, again and again, while the guest tries.

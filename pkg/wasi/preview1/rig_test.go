@@ -14,7 +14,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/promised"
 )
 
@@ -52,20 +54,25 @@ var passing = sync.OnceValues(func() ([]byte, error) {
 			fmt.Fprintf(&exports, "(func (export %q) (param%s) %s (call $%s %s))\n", name, params.String(), result, name, pass.String())
 		}
 	}
+	return assemble("(module " + imports.String() + "(memory (export \"memory\") 40)" + exports.String() + ")")
+})
+
+// assemble makes a module of its text.
+func assemble(text string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "rig-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	in, out := filepath.Join(dir, "rig.wat"), filepath.Join(dir, "rig.wasm")
-	if err := os.WriteFile(in, []byte("(module "+imports.String()+"(memory (export \"memory\") 40)"+exports.String()+")"), 0o600); err != nil {
+	if err := os.WriteFile(in, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	if text, err := exec.Command("wat2wasm", "-o", out, in).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("wat2wasm (of the package wabt): %w\n%s", err, text)
 	}
 	return os.ReadFile(out)
-})
+}
 
 // exported is the name of what calls a function.
 func exported(module, function string) string { return module + "." + function }
@@ -95,7 +102,8 @@ func newRig(t testing.TB, c Config) *rig {
 	ExportUnstable(host, func(string) bool { return true })
 	_, err = host.Instantiate(r.ctx)
 	must(t, err)
-	r.module, err = runtime.Instantiate(r.ctx, data)
+	// Memory that is mapped, as guests have it, takes none until it is used.
+	r.module, err = runtime.Instantiate(experimental.WithMemoryAllocator(r.ctx, linmem.Unlimited()), data)
 	must(t, err)
 	return r
 }

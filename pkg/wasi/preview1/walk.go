@@ -232,7 +232,10 @@ func (w *walk) next() Errno {
 		w.rest += "/"
 	}
 	w.fromRoot()
-	return w.last()
+	if e = w.last(); e != ESUCCESS {
+		w.own = -1 // it was on the way, and is no directory
+	}
+	return e
 }
 
 // link reads a link that is to be followed. EINVAL if it is none; ELOOP for too

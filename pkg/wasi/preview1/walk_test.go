@@ -208,10 +208,27 @@ func TestDirectoriesKnowWhatIsAboveThem(t *testing.T) {
 				t.Errorf("%q: not %q", tc.path, tc.want)
 			}
 		}
+		above := func() (inode uint64) {
+			for _, e := range g.list(dir, 4096) {
+				if e.name == ".." {
+					return e.ino
+				}
+			}
+			return 0
+		}
+		var st unix.Stat_t
+		must(t, unix.Stat(filepath.Join(g.dir, "a"), &st))
+		if got := above(); got != st.Ino {
+			t.Errorf("above is %d, want %d", got, st.Ino)
+		}
 		// Whoever moves an open directory out of the root does not take what is there in.
 		must(t, os.Rename(filepath.Join(g.dir, "a/b"), filepath.Join(g.dir, "../secret/b")))
 		must(t, os.Symlink("../secret", filepath.Join(g.dir, "../secret/b/beside")))
 		must(t, os.Symlink("..", filepath.Join(g.dir, "../secret/b/above")))
+		must(t, unix.Stat(filepath.Join(g.dir, "../secret"), &st))
+		if got := above(); got == st.Ino || got == 0 {
+			t.Errorf("above is %d, where %d is outside", got, st.Ino)
+		}
 		for _, path := range []string{"beside", "above/secret", "above/above", "link/x"} {
 			if fd, e := g.tryOpen(asked{fd: dir, path: path, base: FDRead}); e == ESUCCESS {
 				t.Errorf("%q leads out: %q", path, g.readFile(fd))
@@ -324,9 +341,37 @@ func TestMagicLinksAreNotFollowed(t *testing.T) {
 	if os.Getuid() != 0 {
 		return
 	}
+	for _, path := range []string{"proc/self/mem", "proc/thread-self/mem", "proc/self/task/../mem", "proc/self/../thread-self/./mem"} {
+		if _, e := r.tryOpen(asked{path: path, base: FDRead}); e != EACCES {
+			t.Errorf("open %s for reading: errno %d", path, e)
+		}
+	}
 	for _, path := range []string{"proc/self/mem", "proc/thread-self/mem", "proc/self/oom_score_adj"} {
 		if _, e := r.tryOpen(asked{path: path, base: FDRead | FDWrite}); e != EACCES {
 			t.Errorf("open %s for writing: errno %d", path, e)
+		}
+	}
+}
+
+// TestMagicLinksOnTheWayAreNotFollowed: links of the guest's own that go on from those
+// of a procfs, also beneath a root that is not the process's.
+func TestMagicLinksOnTheWayAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	populate(t, dir, "through -> /proc/self/fd/0/x", "root -> /proc/self/root/etc", "cwd -> /proc/self/cwd", "own -> /proc/self/fd/0")
+	link := func(name string) string { return filepath.Join(dir, name)[1:] }
+	r := newRig(t, Config{Preopens: []Preopen{{FD: openDirectory(t, "/"), Name: "/"}, {FD: openDirectory(t, "/proc"), Name: "/proc"}}})
+	for path, want := range map[string]Errno{link("through"): ELOOP, link("root"): ELOOP, link("root") + "/passwd": ELOOP, link("cwd"): ELOOP, link("own"): ESUCCESS} {
+		if _, e := r.tryOpen(asked{path: path, base: FDRead}); e != want {
+			t.Errorf("open %s: errno %d, want %d", path, e, want)
+		}
+		if _, e := r.stat(path, lookupFollow); e != want {
+			t.Errorf("stat %s: errno %d, want %d", path, e, want)
+		}
+	}
+	for _, path := range []string{"self/root", "self/cwd/x", "self/exe", "thread-self/root/etc", "1/root", "self/ns/mnt"} {
+		if _, e := r.tryOpen(asked{fd: preopen + 1, path: path, base: FDRead}); e != ELOOP && e != EACCES {
+			t.Errorf("open %s in /proc: errno %d", path, e)
 		}
 	}
 }
