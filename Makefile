@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .PHONY: help build install tools demo test test-unit test-fuzz test-wasi test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup bench-wasi bench-servers figures lint clean
 
 NAME := containerd-shim-wazero-v1
+CGI := containerd-wazero-cgi
 PREFIX ?= /usr/local
 GO ?= go
 TOOL := cd test/tools && $(GO) run .
@@ -12,11 +13,11 @@ TOOL := cd test/tools && $(GO) run .
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
 
-build: ## bin/containerd-shim-wazero-v1
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/$(NAME) ./cmd/$(NAME)
+build: ## bin/containerd-shim-wazero-v1, and bin/containerd-wazero-cgi for containers in CGI mode
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/ ./cmd/$(NAME) ./cmd/$(CGI)
 
-install: build ## copy it to /usr/local/bin
-	install -D -m 0755 bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/$(NAME)
+install: build ## copy both to /usr/local/bin
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin bin/$(NAME) bin/$(CGI)
 
 tools: ## daemons and compilers that the tests need, built once into ~/.cache
 	$(TOOL) all

@@ -138,33 +138,6 @@ func TestQuickRolesRunBeforeTheRestIsInitialised(t *testing.T) {
 			t.Errorf("%v, stdout %q, stderr %q", err, out, stderr)
 		}
 		assertNotInitialised(t, initialised, "github.com/containerd/ttrpc", module+"pkg/shim/task")
-		for _, name := range http {
-			if slices.Contains(initialised, name) {
-				t.Errorf("%s is initialised", name)
-			}
-		}
-	})
-	t.Run("the shim itself", func(t *testing.T) {
-		t.Parallel()
-		p := process{binary: binary, dir: t.TempDir(), args: command("-socket", "/s")}
-		_, stderr, initialised, err := p.run(t)
-		if err == nil || !strings.Contains(stderr, "no socket at file descriptor 3") {
-			t.Errorf("%v, stderr %q", err, stderr)
-		}
-		assertNotInitialised(t, initialised, "net/http")
-	})
-	t.Run("a runner that serves", func(t *testing.T) {
-		t.Parallel()
-		p := process{binary: binary, argv0: job.ExecPath, dir: "/", env: []string{job.RoleEnv + "=" + job.RoleServer}}
-		_, stderr, initialised, err := p.run(t)
-		if err == nil || !strings.Contains(stderr, "only the shim can start") {
-			t.Errorf("%v, stderr %q", err, stderr)
-		}
-		for _, needed := range http {
-			if !slices.Contains(initialised, needed) {
-				t.Errorf("%s is not initialised, so the other tests show nothing", needed)
-			}
-		}
 	})
 	for _, role := range []string{holder.Role, holder.RoleMidwife} {
 		t.Run(role, func(t *testing.T) {

@@ -22,9 +22,9 @@ func TestImports(t *testing.T) {
 		reason string
 	}{
 		{"cmd/...", []string{"github.com/containerd/containerd/...", "github.com/opencontainers/go-digest", "google.golang.org/protobuf/types/descriptorpb", "google.golang.org/protobuf/types/known/timestamppb", "google.golang.org/grpc", "html/template", "github.com/containerd/cgroups/...", "github.com/cilium/..."}, "it costs every process of the binary time and memory"},
-		{"pkg/program", http, "the shim would wait for more packages: only a runner that serves by CGI needs them"},
-		{"pkg/early/...", http, "as above"},
-		{"pkg/runner/...", http, "as above"},
+		{"cmd/containerd-shim-wazero-v1", http, "it costs every process of the binary time and memory: see containerd-wazero-cgi"},
+		{"cmd/containerd-wazero-cgi", []string{"github.com/containerd/...", module + "pkg/shim/..."}, "a runner needs nothing of the shim"},
+		{"pkg/runner/...", http, "a runner that serves nobody has nothing to do with HTTP"},
 		{"pkg/shim/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
 		{"pkg/codecache/...", []string{"github.com/tetratelabs/wazero/..."}, "the shim is root and must not decode Wasm"},
 		{"pkg/cli/...", []string{"github.com/tetratelabs/wazero/..."}, "commands run as root and must not decode Wasm"},

@@ -10,34 +10,70 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgi"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cli"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compilejob"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/compiler"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/early"
 	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/daemon"
 	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/guest"
 	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/pod"
-	_ "github.com/containerd-wazero/containerd-shim-wazero/pkg/early/shim"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/program"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/direct"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/pod"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher/runc"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/bootstrap"
 )
 
-func main() { os.Exit(run()) }
-
-func run() int {
-	if os.Args[0] == job.ExecPath {
-		switch os.Getenv(job.RoleEnv) {
-		case compilejob.Role:
-			return compiler.Main()
-		case job.RoleServer:
-			return runner.MainServing(cgi.Open)
-		}
+func main() {
+	if os.Args[0] == job.ExecPath && os.Getenv(job.RoleEnv) == compilejob.Role {
+		os.Exit(compiler.Main())
 	}
 	if cli.Wants(os.Args[1:]) {
-		return cli.Main(cli.Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr})
+		os.Exit(cli.Main(cli.Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}))
 	}
-	return program.Main()
+	dir, _ := os.Getwd() // "" if it has been deleted
+	flags, status := bootstrap.Main(bootstrap.Process{
+		Args: os.Args[1:], Environ: os.Environ(), Dir: dir,
+		Stdin: early.Stdin(), Stdout: os.Stdout, Stderr: os.Stderr,
+	}, bootstrap.Config{Cleanup: cleanup})
+	if flags == nil {
+		os.Exit(status)
+	}
+	if err := serve(flags); err != nil {
+		fmt.Fprintln(os.Stderr, "containerd-shim-wazero-v1:", err)
+		os.Exit(1)
+	}
+}
+
+// cleanup removes what is left of a container, or of a pod.
+func cleanup(ctx context.Context, dir bundle.Dir, id string) error {
+	return errors.Join(cleanupContainer(ctx, dir, id), pod.Cleanup(ctx, dir, cleanupContainer))
+}
+
+func cleanupContainer(ctx context.Context, dir bundle.Dir, id string) error {
+	return errors.Join(runc.Cleanup(ctx, dir, id), direct.Cleanup(ctx, dir, id))
+}
+
+// serve is the role without an action: the shim itself.
+func serve(flags *bootstrap.Flags) error {
+	listener, err := flags.Listener()
+	if err != nil {
+		return err
+	}
+	return shim.Serve(shim.Config{
+		Namespace:  flags.Namespace,
+		Debug:      flags.Debug,
+		Containerd: flags.Address,
+		Events:     os.Getenv("TTRPC_ADDRESS"),
+		Listener:   listener,
+		Arrived:    flags.Created,
+		Retire:     flags.Retire,
+	})
 }

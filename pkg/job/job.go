@@ -42,14 +42,18 @@ const (
 const ExecPath = "/proc/self/fd/3"
 
 // RoleEnv is the environment variable that makes the binary a runner, and
-// RoleRunner its value, or RoleServer for a runner that answers requests itself (see
-// CGI). The rest of the container's environment travels in Job:
+// RoleRunner its value. The rest of the container's environment travels in Job:
 // it must not steer the Go runtime of the runner (GODEBUG, GOGC, …).
 const (
 	RoleEnv    = "WAZERO_SHIM_ROLE"
 	RoleRunner = "runner"
+	// RoleServer is for a runner that answers requests itself, see CGI.
 	RoleServer = "server"
 )
+
+// ServerProgram is the file name of the program that has RoleServer. It lies beside the
+// shim.
+const ServerProgram = "containerd-wazero-cgi"
 
 // OneThread is an environment variable of runners, for the time until the guest
 // runs: threads that look for work while there is none take time and memory in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"sync/atomic"
@@ -53,7 +54,7 @@ func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
 			h.Close()
 		}
 	}()
-	binary, err := selfexe.Open()
+	binary, err := openBinary(plan.Job)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +77,18 @@ func NewHandoff(plan *oci.Plan) (_ *Handoff, retErr error) {
 	h.files = append(h.files, module)
 	go h.listen()
 	return h, nil
+}
+
+// openBinary opens the program of a runner.
+func openBinary(j *job.Job) (*os.File, error) {
+	if j.CGI == nil {
+		return selfexe.Open()
+	}
+	f, err := selfexe.OpenBeside(job.ServerProgram)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the container answers requests by CGI, for which a program is missing: install %s where the shim is: %w: %w", job.ServerProgram, err, errdefs.ErrFailedPrecondition)
+	}
+	return f, err
 }
 
 func duplicate(f *os.File) (*os.File, error) {

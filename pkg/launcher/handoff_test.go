@@ -97,6 +97,14 @@ func TestRunnerInheritsWhatTheProtocolSays(t *testing.T) {
 	}
 }
 
+func TestServersProgramIsMissed(t *testing.T) {
+	t.Parallel()
+	h, err := NewHandoff(&oci.Plan{Kind: oci.Wasm, Job: &job.Job{CGI: &job.CGI{}}})
+	if h != nil || !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "install "+job.ServerProgram) {
+		t.Errorf("%v, %v", h, err)
+	}
+}
+
 func TestReadyRunnerRunsWhenToldTo(t *testing.T) {
 	t.Parallel()
 	h, conn := newHandoff(t)

@@ -9,36 +9,54 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 )
 
-// path of the binary. /proc/self/exe is the file that is running even if
+// self is the path of the binary. /proc/self/exe is the file that is running even if
 // another one has been installed over it since.
-const path = "/proc/self/exe"
+const self = "/proc/self/exe"
 
 // Open returns a new handle of the running binary, open for reading.
+func Open() (*os.File, error) { return open(self) }
+
+// OpenBeside is Open for another program in the directory of the running one.
+// errors.Is(err, fs.ErrNotExist) holds if it is not there.
+func OpenBeside(name string) (*os.File, error) {
+	running, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(filepath.Dir(running), name)
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	return open(path)
+}
+
+// open returns a handle of a program.
 //
 // The first choice is a private read-only mount of the file: all processes then
 // share its pages. The mount belongs to no mount namespace once Open returns,
 // so nobody can remount it writable. Kernels without mount_setattr(2) (before
 // 5.12), and mounts that must not be executed from, get a sealed memfd with a
 // copy.
-func Open() (*os.File, error) {
-	f, err := openReadOnlyMount()
+func open(path string) (*os.File, error) {
+	f, err := openReadOnlyMount(path)
 	if err == nil {
 		return f, nil
 	}
-	copied, copyErr := openCopy()
+	copied, copyErr := openCopy(path)
 	if copyErr != nil {
-		return nil, fmt.Errorf("protect the shim's binary: %w", errors.Join(err, copyErr))
+		return nil, fmt.Errorf("protect the shim's binary %s: %w", path, errors.Join(err, copyErr))
 	}
 	return copied, nil
 }
 
-func openReadOnlyMount() (*os.File, error) {
+func openReadOnlyMount(path string) (*os.File, error) {
 	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("open_tree", err)
@@ -53,7 +71,7 @@ func openReadOnlyMount() (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("open", err)
 	}
-	f := os.NewFile(uintptr(fd), "containerd-shim-wazero-v1")
+	f := os.NewFile(uintptr(fd), path)
 	if err := checkReadOnly(f); err != nil {
 		f.Close()
 		return nil, err
@@ -76,13 +94,13 @@ func checkReadOnly(f *os.File) error {
 	return nil
 }
 
-func openCopy() (*os.File, error) {
+func openCopy(path string) (*os.File, error) {
 	src, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	f, err := memfd.NewExecutable("containerd-shim-wazero-v1")
+	f, err := memfd.NewExecutable(filepath.Base(path))
 	if err != nil {
 		return nil, err
 	}

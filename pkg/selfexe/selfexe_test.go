@@ -3,8 +3,10 @@ package selfexe
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +23,10 @@ func TestMain(m *testing.M) {
 func TestHandlesCanBeExecutedButNotWritten(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func() (*os.File, error){
-		"Open": Open, "ReadOnlyMount": openReadOnlyMount, "Copy": openCopy,
+		"Open":          Open,
+		"OpenBeside":    func() (*os.File, error) { return OpenBeside(filepath.Base(os.Args[0])) },
+		"ReadOnlyMount": func() (*os.File, error) { return openReadOnlyMount(self) },
+		"Copy":          func() (*os.File, error) { return openCopy(self) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,5 +70,13 @@ func assertUnwritable(t *testing.T, f *os.File) {
 	if err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH,
 		&unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err == nil {
 		t.Error("the handle's mount can be made writable again")
+	}
+}
+
+func TestProgramThatIsNotBesideUs(t *testing.T) {
+	t.Parallel()
+	f, err := OpenBeside("there-is-no-such-program")
+	if f != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v, %v", f, err)
 	}
 }
