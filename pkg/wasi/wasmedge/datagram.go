@@ -26,7 +26,8 @@ const maxDatagram = 64 << 10
 type received struct{ address, port, size, flags uint32 }
 
 // sockRecvFrom1 receives and tells from where: (fd, ri_data, ri_data_len, address,
-// ri_flags, ro_datalen, ro_flags). As recvfrom(2), and EINVAL for other flags.
+// ri_flags, ro_datalen, ro_flags). As recvfrom(2), and EACCES by the policy, EAGAIN,
+// EBADF, EFAULT, EINVAL for other flags, ENOTCAPABLE, ENOTCONN, ENOTSOCK.
 func sockRecvFrom1(c call) preview1.Errno {
 	return receiveFrom(c, received{address: c.Arg(3), size: c.Arg(5), flags: c.Arg(6)})
 }
@@ -136,7 +137,9 @@ func scratch(buffers [][]byte) []byte {
 }
 
 // sockSendTo sends to an address: (fd, si_data, si_data_len, address, port, si_flags:
-// 0, so_datalen). As sendto(2), and EACCES by the policy, EINVAL for flags.
+// 0, so_datalen). As sendto(2), and EACCES by the policy, EAFNOSUPPORT for a unix
+// socket's address, EBADF, EFAULT, EINVAL for flags and for what is no address or port,
+// EMSGSIZE, ENOTCAPABLE, ENOTCONN for a listener, ENOTSOCK, EPIPE.
 func sockSendTo(c call) preview1.Errno {
 	if e := permit(c, network.Listen); e != preview1.ESUCCESS {
 		return e

@@ -10,7 +10,9 @@ import (
 )
 
 // sockGetlocaladdr1 tells a socket's address: (fd, address, kind: pointer to 4 or 6,
-// port: pointer). As getsockname(2).
+// port: pointer). As getsockname(2), and EACCES by the policy, EAFNOSUPPORT for a unix
+// socket's in a buffer for other addresses, EBADF, EFAULT, EINVAL for a buffer that is too
+// short, ENOTSOCK.
 func sockGetlocaladdr1(c call) preview1.Errno {
 	return tellAddress(c, unix.SYS_GETSOCKNAME, c.Arg(2), c.Arg(3))
 }
@@ -21,7 +23,9 @@ func sockGetlocaladdr2(c call) preview1.Errno {
 }
 
 // sockGetpeeraddr1 tells the address of the other end: (fd, address, kind: pointer to
-// 4 or 6, port: pointer). As getpeername(2).
+// 4 or 6, port: pointer). As getpeername(2), and EACCES by the policy, EAFNOSUPPORT for a
+// unix socket's in a buffer for other addresses, EBADF, EFAULT, EINVAL for a buffer that
+// is too short, ENOTCONN, ENOTSOCK.
 func sockGetpeeraddr1(c call) preview1.Errno {
 	return tellAddress(c, unix.SYS_GETPEERNAME, c.Arg(2), c.Arg(3))
 }

@@ -33,7 +33,8 @@ func socketOf(c call, takes network.Policy) (preview1.Socket, preview1.Errno) {
 }
 
 // sockOpen makes a socket for TCP or UDP: (family, type, fd: pointer to it). As
-// socket(2), and EACCES, EAFNOSUPPORT for unix sockets, EINVAL, EFAULT.
+// socket(2), and EACCES by the policy, EAFNOSUPPORT for unix sockets, EFAULT, EINVAL,
+// EMFILE.
 func sockOpen(c call) preview1.Errno {
 	if e := permit(c, network.Full); e != preview1.ESUCCESS {
 		return e
@@ -86,7 +87,8 @@ func target(c call) (s preview1.Socket, a sockaddr, e preview1.Errno) {
 }
 
 // sockBind gives a socket an address: (fd, address, port). As bind(2), and EACCES by
-// the policy.
+// the policy, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT for a unix socket's, EBADF, EFAULT,
+// EINVAL for what is no address or port, ENOTSOCK.
 func sockBind(c call) preview1.Errno {
 	s, a, e := target(c)
 	if e != preview1.ESUCCESS {
@@ -96,7 +98,8 @@ func sockBind(c call) preview1.Errno {
 }
 
 // sockConnect connects a socket: (fd, address, port). As connect(2), and EACCES by
-// the policy. EINPROGRESS of a socket that does not block is followed by poll_oneoff
+// the policy, EAFNOSUPPORT for a unix socket's, EBADF, ECONNREFUSED, EFAULT, EINVAL for
+// what is no address or port, EISCONN, ENOTSOCK. EINPROGRESS of a socket that does not block is followed by poll_oneoff
 // for writing, and the option SO_ERROR.
 func sockConnect(c call) preview1.Errno {
 	s, a, e := target(c)
@@ -129,7 +132,7 @@ func connected(fd int) error {
 }
 
 // sockListen makes a socket accept connections: (fd, backlog). As listen(2), and
-// EACCES by the policy.
+// EACCES by the policy, EBADF, EINVAL for a connection, ENOTSOCK, ENOTSUP for datagrams.
 func sockListen(c call) preview1.Errno {
 	s, e := socketOf(c, network.Full)
 	if e != preview1.ESUCCESS {
@@ -138,7 +141,9 @@ func sockListen(c call) preview1.Errno {
 	return s.Listen(int(int32(c.Arg(1))))
 }
 
-// sockAccept1 takes a connection: (fd, fd: pointer to the new one). As accept(2).
+// sockAccept1 takes a connection: (fd, fd: pointer to the new one). As accept(2), and
+// EAGAIN, EBADF, EFAULT, EINVAL for what does not listen, ENOTCAPABLE, ENOTSOCK, ENOTSUP
+// for datagrams.
 func sockAccept1(c call) preview1.Errno {
 	s, e := c.Socket(c.Arg(0), preview1.SockAccept)
 	if e != preview1.ESUCCESS {

@@ -100,7 +100,8 @@ const longestPlain = timeLength
 
 // sockGetsockopt reads an option: (fd, level, name, value: pointer, length: pointer to
 // the length of the value, which becomes the one that it has). The libraries of Go
-// pass the length itself. As getsockopt(2), and EINVAL if the value is too short.
+// pass the length itself. As getsockopt(2), and EACCES by the policy, EBADF, EFAULT,
+// EINVAL if the value is too short and for another level, ENOPROTOOPT, ENOTSOCK.
 func sockGetsockopt(c call) preview1.Errno {
 	s, o, e := socketOption(c)
 	if e != preview1.ESUCCESS {
@@ -184,8 +185,9 @@ func write(into, value []byte) (int, preview1.Errno) {
 }
 
 // sockSetsockopt sets an option: (fd, level, name, value: pointer, length). As
-// setsockopt(2), and EINVAL if the value has another length than its kind,
-// ENOPROTOOPT for what can only be asked.
+// setsockopt(2), and EACCES by the policy, EBADF, EDOM for a time that is none, EFAULT,
+// EINVAL if the value has another length than its kind and for another level, ENODEV,
+// ENOPROTOOPT also for what can only be asked, ENOTSOCK.
 func sockSetsockopt(c call) preview1.Errno {
 	s, o, e := socketOption(c)
 	if e != preview1.ESUCCESS {

@@ -29,7 +29,7 @@ func must(t testing.TB, err error) {
 var ofPreview1 = []preview1.Extension{
 	{Name: "sock_accept", Params: "iii"}, {Name: "sock_recv", Params: "iiiiii"}, {Name: "sock_send", Params: "iiiii"},
 	{Name: "sock_shutdown", Params: "ii"}, {Name: "fd_close", Params: "i"}, {Name: "fd_fdstat_set_flags", Params: "ii"},
-	{Name: "poll_oneoff", Params: "iiii"}, {Name: "fd_fdstat_get", Params: "ii"},
+	{Name: "poll_oneoff", Params: "iiii"}, {Name: "fd_fdstat_get", Params: "ii"}, {Name: "fd_fdstat_set_rights", Params: "iII"},
 }
 
 // rig is a guest that passes calls on. It has the functions of both versions, with
@@ -52,7 +52,7 @@ func passing(t testing.TB, dir string, version int) []byte {
 	t.Helper()
 	var imports, exports strings.Builder
 	for _, x := range ofVersion(version) {
-		params := strings.Repeat(" i32", len(x.Params))
+		params := strings.NewReplacer("i", " i32", "I", " i64").Replace(x.Params)
 		pass := ""
 		for i := range x.Params {
 			pass += fmt.Sprintf("(local.get %d) ", i)
