@@ -3,6 +3,7 @@ package resolve
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,9 +45,22 @@ type question struct {
 	id      uint16
 	asked   dnsmessage.Question
 	message []byte
-	reply   *dnsmessage.Message // the last one, or nil
+	reply   *reply // the last one, or nil
 	// truncated tells that the reply was longer than a datagram.
 	truncated bool
+}
+
+// reply is what a server says. dnsmessage.Message would hold all of it, and link maps of
+// names which every process of the binary would have to make first.
+type reply struct {
+	code    dnsmessage.RCode
+	records []record // maxAddrs at most
+}
+
+// record is an address with the name that has it.
+type record struct {
+	name string
+	addr netip.Addr
 }
 
 func questionsFor(name string, f Families) (list []*question, err error) {
@@ -59,13 +73,23 @@ func questionsFor(name string, f Families) (list []*question, err error) {
 			continue
 		}
 		q := &question{id: random16(), asked: dnsmessage.Question{Name: n, Type: t, Class: dnsmessage.ClassINET}}
-		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.id, RecursionDesired: true}, Questions: []dnsmessage.Question{q.asked}}
-		if q.message, err = m.Pack(); err != nil {
+		if q.message, err = q.pack(); err != nil {
 			return nil, err
 		}
 		list = append(list, q)
 	}
 	return list, nil
+}
+
+func (q *question) pack() ([]byte, error) {
+	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: q.id, RecursionDesired: true})
+	if err := b.StartQuestions(); err != nil {
+		return nil, err
+	}
+	if err := b.Question(q.asked); err != nil {
+		return nil, err
+	}
+	return b.Finish()
 }
 
 func random16() uint16 {
@@ -88,18 +112,52 @@ func (q *question) accept(data []byte) bool {
 	if q.truncated = header.Truncated; q.truncated {
 		return true
 	}
-	var m dnsmessage.Message
-	if m.Unpack(data) != nil {
+	r := &reply{code: header.RCode}
+	if p.SkipAllQuestions() != nil || r.read(&p, q.asked.Type) != nil {
 		return false
 	}
-	q.reply = &m
+	q.reply = r
 	return true
+}
+
+// read reads the records of a type. The others are CNAMEs, after which come the records
+// of the other name.
+func (r *reply) read(p *dnsmessage.Parser, t dnsmessage.Type) error {
+	for len(r.records) < maxAddrs {
+		h, err := p.AnswerHeader()
+		switch {
+		case errors.Is(err, dnsmessage.ErrSectionDone):
+			return nil
+		case err != nil:
+			return err
+		case h.Type != t || h.Class != dnsmessage.ClassINET:
+			if err := p.SkipAnswer(); err != nil {
+				return err
+			}
+			continue
+		}
+		addr, err := address(p, t)
+		if err != nil {
+			return err
+		}
+		r.records = append(r.records, record{strings.TrimSuffix(h.Name.String(), "."), addr})
+	}
+	return nil
+}
+
+func address(p *dnsmessage.Parser, t dnsmessage.Type) (netip.Addr, error) {
+	if t == dnsmessage.TypeA {
+		body, err := p.AResource()
+		return netip.AddrFrom4(body.A), err
+	}
+	body, err := p.AAAAResource()
+	return netip.AddrFrom16(body.AAAA), err
 }
 
 // useful tells whether the reply answers the question. A server that cannot do so
 // is like one that says nothing.
 func (q *question) useful() bool {
-	return q.reply != nil && (q.reply.RCode == dnsmessage.RCodeSuccess || q.reply.RCode == dnsmessage.RCodeNameError)
+	return q.reply != nil && (q.reply.code == dnsmessage.RCodeSuccess || q.reply.code == dnsmessage.RCodeNameError)
 }
 
 // maxAddrs bounds the addresses of a name.
@@ -113,20 +171,13 @@ func answer(questions []*question, name string) (Answer, error) {
 		if !q.useful() {
 			continue
 		}
-		known = known || q.reply.RCode == dnsmessage.RCodeSuccess
-		for _, r := range q.reply.Answers {
-			var addr netip.Addr
-			if r.Header.Type != q.asked.Type || len(a.Addrs) == maxAddrs {
-				continue // a CNAME, after which come the records of the other name
+		known = known || q.reply.code == dnsmessage.RCodeSuccess
+		for _, r := range q.reply.records {
+			if len(a.Addrs) == maxAddrs {
+				break
 			}
-			switch body := r.Body.(type) {
-			case *dnsmessage.AResource:
-				addr = netip.AddrFrom4(body.A)
-			case *dnsmessage.AAAAResource:
-				addr = netip.AddrFrom16(body.AAAA)
-			}
-			a.Addrs = append(a.Addrs, addr)
-			a.Canonical = strings.TrimSuffix(r.Header.Name.String(), ".")
+			a.Addrs = append(a.Addrs, r.addr)
+			a.Canonical = r.name
 		}
 	}
 	switch {
