@@ -105,3 +105,57 @@ func TestUnstableHasNoAccept(t *testing.T) {
 		}
 	}
 }
+
+// TestUnstableRefusesTheSame calls the functions that have a form of their own.
+func TestUnstableRefusesTheSame(t *testing.T) {
+	t.Parallel()
+	r, _ := withFile(t, "0123456789")
+	at, name, n := r.room(64), r.put([]byte("file")), r.room(4)
+	last := uint64(r.module.Memory().Size())
+	const cur, end = 0, 1
+	pipe := pipe(t, 1)
+	must(t, r.system.Add(Preopen{FD: pipe[0]}))
+	const dir, stream = 3, 4
+	in := r.put(make([]byte, unstableSubscriptionSize))
+	for _, tc := range []struct {
+		want     Errno
+		function string
+		args     []uint64
+	}{
+		{EBADF, "fd_seek", []uint64{99, 0, cur, at}},
+		{EFAULT, "fd_seek", []uint64{0, 0, cur, last - 7}},
+		{EINVAL, "fd_seek", []uint64{0, 1<<64 - 11, end, at}},
+		{EINVAL, "fd_seek", []uint64{0, 0, 0xffffffff, at}},
+		{EISDIR, "fd_seek", []uint64{dir, 0, cur, at}},
+		{ESPIPE, "fd_seek", []uint64{stream, 0, cur, at}},
+		{EBADF, "fd_filestat_get", []uint64{99, at}},
+		{EBADF, "path_filestat_get", []uint64{99, 0, name, 4, at}},
+		{EFAULT, "path_filestat_get", []uint64{dir, 0, last - 3, 4, at}},
+		{EILSEQ, "path_filestat_get", []uint64{dir, 0, at, 4, at}},
+		{EINVAL, "path_filestat_get", []uint64{dir, 2, name, 4, at}},
+		{ENAMETOOLONG, "path_filestat_get", []uint64{dir, 0, name, pathMax + 1, at}},
+		{ENOENT, "path_filestat_get", []uint64{dir, 0, name, 3, at}},
+		{ENOTDIR, "path_filestat_get", []uint64{0, 0, name, 4, at}},
+		{EINVAL, "poll_oneoff", []uint64{in, at, 0, n}},
+		{EINVAL, "poll_oneoff", []uint64{in, at, maxSubscriptions + 1, n}},
+		{EFAULT, "poll_oneoff", []uint64{last - unstableSubscriptionSize + 1, at, 1, n}},
+		{EFAULT, "poll_oneoff", []uint64{in, last - eventSize + 1, 1, n}},
+		{EFAULT, "poll_oneoff", []uint64{in, at, 1, last - 3}},
+		{ESUCCESS, "poll_oneoff", []uint64{in, in, 1, n}}, // over itself
+	} {
+		r.unstable(tc.want, tc.function, tc.args...)
+	}
+	r.expect(ESUCCESS, "fd_fdstat_set_rights", 0, 0, 0)
+	r.unstable(ENOTCAPABLE, "fd_seek", 0, 0, cur, at)
+	r.unstable(ENOTCAPABLE, "fd_filestat_get", 0, at)
+	// What is wrong with one subscription is its event's error.
+	subscription := make([]byte, unstableSubscriptionSize)
+	for kind, want := range map[byte]Errno{eventRead: EBADF, eventWrite: EBADF, 3: EINVAL} {
+		subscription[8] = kind
+		binary.LittleEndian.PutUint32(subscription[16:], 99)
+		r.unstable(ESUCCESS, "poll_oneoff", r.put(subscription), at, 1, n)
+		if got := Errno(r.u16(at + 8)); got != want || r.u32(n) != 1 {
+			t.Errorf("type %d: %d events, errno %d", kind, r.u32(n), got)
+		}
+	}
+}
