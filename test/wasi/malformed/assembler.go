@@ -39,8 +39,8 @@ func (a *assembler) typeOf(parameters []byte, result bool) int {
 	return len(a.types) - 1
 }
 
-// module has a memory of so many pages that begins with data, and a function _start
-// that calls the others one after the other.
+// module has a memory of so many pages that begins with data, or none, and a function
+// _start that calls the others one after the other.
 func (a *assembler) module(pages uint32, data []byte) []byte {
 	plain := a.typeOf(nil, false)
 	first := len(a.imports)
@@ -56,17 +56,20 @@ func (a *assembler) module(pages uint32, data []byte) []byte {
 		return binary.AppendUvarint(append(append(text(i.module), text(i.name)...), 0), uint64(i.kind))
 	})))
 	m = section(m, 3, vector(each(all, func(defined) []byte { return binary.AppendUvarint(nil, uint64(plain)) })))
-	limits := binary.AppendUvarint([]byte{1}, uint64(pages))
-	m = section(m, 5, vector([][]byte{binary.AppendUvarint(limits, uint64(pages))}))
-	m = section(m, 7, vector([][]byte{
-		binary.AppendUvarint(append(text("memory"), 2), 0),
-		binary.AppendUvarint(append(text("_start"), 0), uint64(first+len(a.functions))),
-	}))
+	exports := [][]byte{binary.AppendUvarint(append(text("_start"), 0), uint64(first+len(a.functions)))}
+	if pages > 0 {
+		limits := binary.AppendUvarint([]byte{1}, uint64(pages))
+		m = section(m, 5, vector([][]byte{binary.AppendUvarint(limits, uint64(pages))}))
+		exports = append(exports, binary.AppendUvarint(append(text("memory"), 2), 0))
+	}
+	m = section(m, 7, vector(exports))
 	m = section(m, 10, vector(each(all, func(f defined) []byte {
 		code := append([]byte{1, 1, 0x7f}, f.body...)
 		return list(append(code, 0x0b))
 	})))
-	m = section(m, 11, vector([][]byte{append([]byte{0, 0x41, 0, 0x0b}, list(data)...)}))
+	if pages > 0 {
+		m = section(m, 11, vector([][]byte{append([]byte{0, 0x41, 0, 0x0b}, list(data)...)}))
+	}
 	names := make([][]byte, len(all))
 	for i, f := range all {
 		names[i] = append(binary.AppendUvarint(nil, uint64(first+i)), text(f.name)...)

@@ -54,6 +54,9 @@ type generator struct {
 func guest(seed uint64) []byte {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 	pages := 1 + g.Uint32N(3)
+	if g.IntN(30) == 0 {
+		pages = 0
+	}
 	g.size, g.old = pages*pageSize, g.IntN(5) == 0
 	module := hostModule
 	switch {
@@ -248,7 +251,7 @@ func (g *generator) pointer(from, to uint32) uint64 {
 	case 1:
 		return uint64(g.Uint32())
 	case 2:
-		return uint64(g.Uint32N(g.size))
+		return uint64(g.Uint32N(max(g.size, 1)))
 	default:
 		return uint64(from + g.Uint32N((to-from)/8)*8)
 	}
@@ -273,7 +276,7 @@ func (g *generator) data() []byte {
 	for at := vectorArrays; at < paths; at += 8 {
 		p, n := g.pointer(results, vectorArrays), g.count()
 		if at >= someVectors {
-			p, n = uint64(g.Uint32N(g.size/2)), g.Uint32N(g.size/2)
+			p, n = uint64(g.Uint32N(max(g.size/2, 1))), g.Uint32N(max(g.size/2, 1))
 		}
 		binary.LittleEndian.PutUint32(data[at:], uint32(p))
 		binary.LittleEndian.PutUint32(data[at+4:], n)

@@ -17,7 +17,7 @@ import (
 )
 
 // patience with a guest that waits for something.
-const patience = 5 * time.Second
+const patience = 2 * time.Second
 
 // outside is a file beside the directory that a guest sees, and its content.
 const outside = "not the guest's"
