@@ -89,8 +89,8 @@ func (d *descriptor) above() (uint64, Errno) {
 		err = fstat(parent.fd, &st)
 	case !d.directory.root.confined:
 		err = fstat(d.fd, &st)
-	default: // the kernel does not lead out either
-		if err = fstatat(d.fd, "..", &st, 0); err == unix.ENOENT {
+	default: // the kernel does not lead out either, nor up from what must not be searched
+		if err = fstatat(d.fd, "..", &st, 0); err != nil {
 			err = fstat(d.fd, &st)
 		}
 	}
