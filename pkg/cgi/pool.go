@@ -37,6 +37,11 @@ func (p *pool) get(ctx context.Context) (gateway.Instance, error) {
 		return nil, ctx.Err()
 	}
 	for {
+		// A client that has gone wants nothing any more, though a slot was free, too.
+		if err := ctx.Err(); err != nil {
+			<-p.slots
+			return nil, err
+		}
 		i, changed, err := p.take()
 		if err == nil {
 			p.want()
@@ -49,8 +54,6 @@ func (p *pool) get(ctx context.Context) (gateway.Instance, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			<-p.slots
-			return nil, ctx.Err()
 		}
 	}
 }
