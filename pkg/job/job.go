@@ -18,8 +18,9 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
 )
 
-// Version of the protocol. A runner always comes from the same binary as the
-// shim that starts it, so a mismatch means a bug or a replaced file.
+// Version of the protocol. A runner comes from the same binary as the shim that starts
+// it, or is the ServerProgram beside it: a mismatch means that only one of them has been
+// replaced, or a bug.
 const Version = 8
 
 // File descriptors that a runner inherits besides stdio. The launcher passes

@@ -69,14 +69,11 @@ func (p *planner) cgi(listeners []listen.Socket) (*job.CGI, error) {
 // affordable is how many workers the container's limit of threads has room for. A Go
 // program that cannot start a thread ends.
 func (p *planner) affordable(workers int) (int, error) {
-	c := p.container
-	if c == nil || c.Linux == nil || c.Linux.Resources == nil || c.Linux.Resources.Pids == nil || c.Linux.Resources.Pids.Limit == nil {
+	pids := p.resources().Pids
+	if pids == nil || pids.Limit == nil || *pids.Limit <= 0 { // none
 		return workers, nil
 	}
-	limit := *c.Linux.Resources.Pids.Limit
-	if limit <= 0 { // none
-		return workers, nil
-	}
+	limit := *pids.Limit
 	most := (limit - threadsOfServer) / threadsPerWorker
 	if most < 1 {
 		return 0, invalidf("linux.resources.pids.limit %d: a server by CGI needs %d: raise it", limit, threadsOfServer+threadsPerWorker)

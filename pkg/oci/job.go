@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
@@ -73,11 +75,20 @@ func (p *planner) environment() []string {
 
 // memoryLimit of the container in bytes; 0 is none.
 func (p *planner) memoryLimit() int64 {
-	c := p.container
-	if c == nil || c.Linux == nil || c.Linux.Resources == nil || c.Linux.Resources.Memory == nil || c.Linux.Resources.Memory.Limit == nil {
+	memory := p.resources().Memory
+	if memory == nil || memory.Limit == nil {
 		return 0
 	}
-	return max(0, *c.Linux.Resources.Memory.Limit)
+	return max(0, *memory.Limit)
+}
+
+// resources are linux.resources of the container.
+func (p *planner) resources() specs.LinuxResources {
+	c := p.container
+	if c == nil || c.Linux == nil || c.Linux.Resources == nil {
+		return specs.LinuxResources{}
+	}
+	return *c.Linux.Resources
 }
 
 // keepCapabilities lets root in the container use its volumes, and its ports, as
@@ -94,12 +105,8 @@ func (p *planner) keepCapabilities(listeners []listen.Socket) []string {
 
 // cpus is linux.resources.cpu.quota in CPUs, rounded up; 0 if there is none.
 func (p *planner) cpus() int {
-	c := p.container
-	if c == nil || c.Linux == nil || c.Linux.Resources == nil || c.Linux.Resources.CPU == nil {
-		return 0
-	}
-	cpu := c.Linux.Resources.CPU
-	if cpu.Quota == nil || *cpu.Quota <= 0 || cpu.Period == nil || *cpu.Period == 0 {
+	cpu := p.resources().CPU
+	if cpu == nil || cpu.Quota == nil || *cpu.Quota <= 0 || cpu.Period == nil || *cpu.Period == 0 {
 		return 0
 	}
 	period := int64(min(*cpu.Period, math.MaxInt32)) // the kernel takes a second at most

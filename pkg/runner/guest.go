@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
@@ -42,17 +43,32 @@ func (g *guest) call(ctx context.Context, control *job.Control) error {
 	if g.job.Graceful {
 		go g.awaitStop(control)
 	}
-	ctx = preview1.WithSystem(experimental.WithMemoryAllocator(ctx, g.memory), g.system)
-	// Its functions are called below.
-	module, err := g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	ctx = world(ctx, g.memory, g.system)
+	module, err := g.instantiate(ctx)
 	if err != nil {
 		return err
 	}
+	return g.start(ctx, module)
+}
+
+// world is the context of all calls of an instance: its memory, and what it sees.
+func world(ctx context.Context, m *linmem.Allocator, s *preview1.System) context.Context {
+	return preview1.WithSystem(experimental.WithMemoryAllocator(ctx, m), s)
+}
+
+// instantiate makes an instance, of which it runs a start section and nothing else: for
+// the functions see start.
+func (g *guest) instantiate(ctx context.Context) (api.Module, error) {
+	return g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+}
+
+// start runs an instance to its end.
+func (g *guest) start(ctx context.Context, module api.Module) error {
 	if g.initialize {
 		if _, err := module.ExportedFunction(initializeExport).Call(ctx); err != nil {
 			return err
 		}
 	}
-	_, err = module.ExportedFunction(g.job.Export).Call(ctx)
+	_, err := module.ExportedFunction(g.job.Export).Call(ctx)
 	return err
 }

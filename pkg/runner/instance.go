@@ -11,9 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
@@ -61,16 +59,12 @@ func (i *instance) closeOurs() {
 	}
 }
 
-// context is that of the guest's calls.
-func (i *instance) context(ctx context.Context) context.Context {
-	return preview1.WithSystem(experimental.WithMemoryAllocator(ctx, i.memory), i.system)
+func (i *instance) world() context.Context {
+	return world(context.Background(), i.memory, i.system)
 }
 
-func (i *instance) instantiate(ctx context.Context) (err error) {
-	g := i.program.guest
-	// Its functions are called later.
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	i.module, err = g.runtime.InstantiateModule(i.context(ctx), g.compiled, config)
+func (i *instance) instantiate() (err error) {
+	i.module, err = i.program.guest.instantiate(i.world())
 	return err
 }
 
@@ -86,27 +80,20 @@ func (i *instance) Run(env []string) (status int, err error) {
 	if err := i.system.SetEnviron(env); err != nil {
 		return 0, err
 	}
-	return i.end(i.call(context.Background()))
+	return i.end(i.call())
 }
 
-func (i *instance) call(ctx context.Context) error {
+func (i *instance) call() error {
 	g := i.program.guest
 	if err := escape(g.job); err != nil {
 		return err
 	}
 	if i.module == nil {
-		if err := i.instantiate(ctx); err != nil {
+		if err := i.instantiate(); err != nil {
 			return err
 		}
 	}
-	ctx = i.context(ctx)
-	if g.initialize {
-		if _, err := i.module.ExportedFunction(initializeExport).Call(ctx); err != nil {
-			return err
-		}
-	}
-	_, err := i.module.ExportedFunction(g.job.Export).Call(ctx)
-	return err
+	return g.start(i.world(), i.module)
 }
 
 // end tells how it has ended.

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/gateway"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 )
@@ -13,14 +14,14 @@ import (
 // prepareListeners opens the sockets that the container asks for, when the guest may
 // run: the engine may give the container its network as late as that (Docker from 28
 // on does). Then the shim is the parent, too.
-func (g *guest) prepareListeners(control *orders) error {
+func (g *guest) prepareListeners(control *orders, open gateway.Open) error {
 	if len(g.job.Listeners) == 0 {
 		return nil
 	}
 	if err := control.waitGo(); err != nil {
 		return err
 	}
-	if err := g.openListeners(); err != nil {
+	if err := g.openListeners(open); err != nil {
 		return err
 	}
 	if slices.Contains(g.job.KeepCapabilities, privilege.BindService) {
@@ -31,9 +32,9 @@ func (g *guest) prepareListeners(control *orders) error {
 	return control.lock(g)
 }
 
-func (g *guest) openListeners() error {
+func (g *guest) openListeners(open gateway.Open) error {
 	if g.program != nil {
-		return g.openServer()
+		return g.openServer(open)
 	}
 	for _, l := range g.job.Listeners {
 		if err := g.open(l); err != nil {

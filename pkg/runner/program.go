@@ -1,10 +1,10 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -24,22 +24,25 @@ type program struct {
 	size  uint64
 	// starts tells that code of the guest runs when an instance is made.
 	starts bool
-	open   gateway.Open
 	// first has been made to see whether it can be.
-	first *instance
+	first atomic.Pointer[instance]
 }
 
 var _ gateway.Program = (*program)(nil)
 
 // prepare gets to know the module, and sees whether there can be an instance.
-func (p *program) prepare(outline *wasmbin.Module, image *linmem.Image) (err error) {
+func (p *program) prepare(outline *wasmbin.Module, image *linmem.Image) error {
 	p.image, p.size, p.starts = image, outline.MemoryPages*wasmbin.PageSize, outline.Starts
-	p.first, err = p.instance()
+	first, err := p.instance()
+	p.first.Store(first)
 	return err
 }
 
 // Instance implements gateway.Program.
 func (p *program) Instance() (gateway.Instance, error) {
+	if first := p.first.Swap(nil); first != nil {
+		return first, nil
+	}
 	i, err := p.instance()
 	if err != nil {
 		return nil, err
@@ -64,7 +67,7 @@ func (p *program) instance() (_ *instance, err error) {
 	if p.starts { // it needs its environment first
 		return i, nil
 	}
-	return i, i.instantiate(context.Background())
+	return i, i.instantiate()
 }
 
 // scarce marks an error that may be none when another instance has ended.

@@ -118,10 +118,7 @@ func load(ctx context.Context, control *orders, open gateway.Open) (*guest, erro
 	if err != nil {
 		return nil, err
 	}
-	if guest.program != nil {
-		guest.program.open = open
-	}
-	if err := guest.prepareListeners(control); err != nil {
+	if err := guest.prepareListeners(control, open); err != nil {
 		return nil, err
 	}
 	if j.Room != nil { // the shim is the parent, and nothing is left to do after Go

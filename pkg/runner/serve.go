@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +24,7 @@ const (
 )
 
 // openServer opens the listeners for a server of ours.
-func (g *guest) openServer() error {
+func (g *guest) openServer(open gateway.Open) error {
 	clients, err := connections(g.job.MemoryLimit, g.job.CGI.Workers, len(g.job.Preopens))
 	if err != nil {
 		return err
@@ -39,7 +38,7 @@ func (g *guest) openServer() error {
 		files = append(files, os.NewFile(uintptr(fd), l.String()))
 	}
 	runtime.GOMAXPROCS(g.job.CGI.Workers + otherThreads)
-	g.server, err = g.program.open(files, gateway.Options{
+	g.server, err = open(files, gateway.Options{
 		Workers:     g.job.CGI.Workers,
 		Patience:    time.Duration(g.job.CGI.Patience) * time.Millisecond,
 		Connections: clients,
@@ -58,7 +57,7 @@ func (g *guest) serve(control *job.Control) int {
 	if g.job.Graceful {
 		go g.awaitShutdown(control)
 	}
-	err := g.server.Serve(&firstly{Program: g.program, first: g.program.first})
+	err := g.server.Serve(g.program)
 	if err == nil {
 		select {} // awaitShutdown ends the process
 	}
@@ -68,15 +67,9 @@ func (g *guest) serve(control *job.Control) int {
 
 // awaitShutdown is awaitStop for a server.
 func (g *guest) awaitShutdown(control *job.Control) {
-	for {
-		order, err := control.ReceiveBare()
-		if err != nil {
-			return // the shim is gone, and so is this process
-		}
-		if sig, ok := stopSignals[order]; ok {
-			g.server.Shutdown()
-			os.Exit(statusSignal + int(sig))
-		}
+	if sig, ok := stopSignal(control); ok {
+		g.server.Shutdown()
+		os.Exit(statusSignal + int(sig))
 	}
 }
 
@@ -90,23 +83,4 @@ func giveUp(line string) {
 // runtime, which may be waiting for an instance that computes: see package sigexit.
 func guard(after time.Duration) {
 	_, _ = unix.Setitimer(unix.ITIMER_REAL, unix.Itimerval{Value: unix.NsecToTimeval(int64(after))})
-}
-
-// firstly begins with an instance that is there.
-type firstly struct {
-	gateway.Program
-	mu    sync.Mutex
-	first *instance
-}
-
-// Instance implements gateway.Program.
-func (f *firstly) Instance() (gateway.Instance, error) {
-	f.mu.Lock()
-	first := f.first
-	f.first = nil
-	f.mu.Unlock()
-	if first != nil {
-		return first, nil
-	}
-	return f.Program.Instance()
 }

@@ -8,20 +8,26 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
-// awaitStop waits until the shim wants the guest to stop, which may never be. Then it
-// ends the process as soon as the guest has served those whom it has accepted. The
-// guest need not take part: it may compute, and never call again.
+// awaitStop waits until the shim wants the guest to stop. Then it ends the process as
+// soon as the guest has served those whom it has accepted. The guest need not take part:
+// it may compute, and never call again.
 func (g *guest) awaitStop(control *job.Control) {
-	for {
+	if sig, ok := stopSignal(control); ok {
+		g.system.Stop(func() { os.Exit(statusSignal + int(sig)) })
+	}
+}
+
+// stopSignal waits until the shim wants the process to stop, which may never be. Without
+// an answer the shim is gone, and so is this process.
+func stopSignal(control *job.Control) (sig unix.Signal, ok bool) {
+	for !ok {
 		order, err := control.ReceiveBare()
 		if err != nil {
-			return // the shim is gone, and so is this process
+			return 0, false
 		}
-		if sig, ok := stopSignals[order]; ok {
-			g.system.Stop(func() { os.Exit(statusSignal + int(sig)) })
-			return
-		}
+		sig, ok = stopSignals[order]
 	}
+	return sig, true
 }
 
 // stopSignals are those that orders stand for.

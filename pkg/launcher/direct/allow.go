@@ -17,18 +17,17 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp/profile"
 )
 
 // outside names the first field, with its value where that is the reason, of a
 // configuration that this package does not understand in full; it is empty if
-// there is none. The guest may use the network as n says.
-func outside(config *oci.Config, o options.Options, n network.Policy) string {
+// there is none. The runner has the job j.
+func outside(config *oci.Config, o options.Options, j *job.Job) string {
 	switch {
 	case o.AllowNativeExec:
 		return "the runtime option allow_native_exec"
@@ -55,7 +54,7 @@ func outside(config *oci.Config, o options.Options, n network.Policy) string {
 			return why
 		}
 	}
-	return checkSeccomp(config.Spec, n)
+	return checkSeccomp(config.Spec, j)
 }
 
 // outsideProcess is outside for the process of an exec.
@@ -334,20 +333,15 @@ func checkPropagation(spec *specs.Spec) string {
 }
 
 // checkSeccomp: the runner's own filter has to be as strict as the profile.
-func checkSeccomp(spec *specs.Spec, n network.Policy) string {
-	return covers(spec, cell.Policy(1, cell.Most(n)))
-}
-
-// checkGateway is checkSeccomp for a runner that answers requests itself.
-func checkGateway(spec *specs.Spec, n network.Policy) string {
-	return covers(spec, cell.GatewayPolicy(1, cell.Most(n)))
-}
-
-func covers(spec *specs.Spec, ours *seccomp.Policy) string {
+func checkSeccomp(spec *specs.Spec, j *job.Job) string {
 	if spec.Linux.Seccomp == nil {
 		return ""
 	}
-	if err := profile.Covers(spec.Linux.Seccomp, ours); err != nil {
+	policy := cell.Policy
+	if j.CGI != nil {
+		policy = cell.GatewayPolicy
+	}
+	if err := profile.Covers(spec.Linux.Seccomp, policy(1, cell.Most(j.Network))); err != nil {
 		return "linux.seccomp: " + err.Error()
 	}
 	return ""

@@ -93,11 +93,7 @@ func (l *Launcher) Create(ctx context.Context, r launcher.Request) (launcher.Con
 		return l.next.Create(ctx, r)
 	}
 	entry := l.log.WithField("id", r.ID)
-	reason := outside(r.Config, l.options, r.Plan.Job.Network)
-	if reason == "" && r.Plan.Job.CGI != nil {
-		reason = checkGateway(r.Config.Spec, r.Plan.Job.Network)
-	}
-	if reason != "" {
+	if reason := outside(r.Config, l.options, r.Plan.Job); reason != "" {
 		if l.options.Launcher == options.LauncherDirect {
 			return nil, fmt.Errorf("the runtime option launcher is %q, which does not understand %s: %w", options.LauncherDirect, reason, errdefs.ErrFailedPrecondition)
 		}

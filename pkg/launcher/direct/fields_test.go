@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 )
@@ -120,6 +121,6 @@ func TestOptionsThatOnlyRuncHas(t *testing.T) {
 		"the runtime option NoPivotRoot":       {NoPivotRoot: true},
 		"linux.cgroupsPath":                    {SystemdCgroup: true},
 	} {
-		requireReason(t, outside(config, o, network.Full), want)
+		requireReason(t, outside(config, o, &job.Job{Network: network.Full}), want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -48,7 +49,7 @@ func reason(t testing.TB, config []byte) string {
 	if err != nil {
 		t.Fatalf("%v in %s", err, config)
 	}
-	return outside(c, options.Options{}, network.Full)
+	return outside(c, options.Options{}, &job.Job{Network: network.Full})
 }
 
 func encode(t testing.TB, v any) []byte {

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
@@ -67,7 +68,7 @@ func requireNothingIgnored(t *testing.T, file string, data []byte) {
 	if err != nil {
 		return
 	}
-	accepted := outside(config, options.Options{}, network.Full) == ""
+	accepted := outside(config, options.Options{}, &job.Job{Network: network.Full}) == ""
 	if unknownField(data) != "" {
 		if accepted {
 			t.Fatal("a field is not known, but accepted")

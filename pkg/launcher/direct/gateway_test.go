@@ -6,6 +6,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 )
 
@@ -18,15 +19,15 @@ func TestProfilesThatServersWouldNotKeepAreLeftToRunc(t *testing.T) {
 			DefaultAction: specs.ActAllow,
 			Syscalls:      []specs.LinuxSyscall{{Names: []string{name}, Action: specs.ActErrno}},
 		}}}
-		if why := checkSeccomp(s, network.Full); why != "" {
+		if why := checkSeccomp(s, &job.Job{Network: network.Full}); why != "" {
 			t.Errorf("%s, of a guest that runs by itself: %s", name, why)
 		}
-		if why := checkGateway(s, network.Full); !strings.Contains(why, name) {
+		if why := checkSeccomp(s, &job.Job{Network: network.Full, CGI: &job.CGI{}}); !strings.Contains(why, name) {
 			t.Errorf("%s: %q", name, why)
 		}
 	}
 	for _, profile := range []*specs.LinuxSeccomp{nil, {DefaultAction: specs.ActAllow}} {
-		if why := checkGateway(&specs.Spec{Linux: &specs.Linux{Seccomp: profile}}, network.Full); why != "" {
+		if why := checkSeccomp(&specs.Spec{Linux: &specs.Linux{Seccomp: profile}}, &job.Job{Network: network.Full, CGI: &job.CGI{}}); why != "" {
 			t.Errorf("%+v: %s", profile, why)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/cgroups/v3"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/network"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/options"
 )
@@ -27,7 +28,7 @@ func TestScopesAreDirectWithSystemdOnCgroupV2(t *testing.T) {
 		for _, o := range []options.Options{{}, {SystemdCgroup: true}} {
 			config, err := read(t, encode(t, spec))
 			check(t, err)
-			requireReason(t, outside(config, o, network.Full), want)
+			requireReason(t, outside(config, o, &job.Job{Network: network.Full}), want)
 		}
 	}
 }
@@ -40,6 +41,6 @@ func TestOptionAsksForSystemdsForm(t *testing.T) {
 		spec.Linux.CgroupsPath = path
 		config, err := read(t, encode(t, spec))
 		check(t, err)
-		requireReason(t, outside(config, options.Options{SystemdCgroup: true}, network.Full), `linux.cgroupsPath "`+path+`" for systemd`)
+		requireReason(t, outside(config, options.Options{SystemdCgroup: true}, &job.Job{Network: network.Full}), `linux.cgroupsPath "`+path+`" for systemd`)
 	}
 }

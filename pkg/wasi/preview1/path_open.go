@@ -16,9 +16,9 @@ const fileMode = 0o666
 //
 // It can be read and written as the rights demand, of which the directory has to have
 // all to pass on; those that what is opened cannot have are left out. EACCES also for
-// a file of a procfs that is to be written and for a process's memory, EBADF, EEXIST, EFAULT, EILSEQ, EINVAL for
-// unknown flags and for CREAT of a DIRECTORY, EISDIR, ELOOP also for a symbolic link
-// that is not to be followed, EMFILE, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, ENXIO
+// a file of a procfs that is to be written and for a process's memory, EBADF, EEXIST,
+// EFAULT, EILSEQ, EINVAL for unknown flags and for CREAT of a DIRECTORY, EISDIR, ELOOP
+// also for a symbolic link that is not to be followed, EMFILE, ENAMETOOLONG, ENOENT, ENOTCAPABLE, ENOTDIR, ENXIO
 // for a socket and for a FIFO that is to be written, does not block and has no reader,
 // EROFS, and those of open(2).
 func pathOpen(s *System, m memory, a arguments) Errno {

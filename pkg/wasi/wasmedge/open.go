@@ -99,8 +99,8 @@ func sockBind(c call) preview1.Errno {
 
 // sockConnect connects a socket: (fd, address, port). As connect(2), and EACCES by
 // the policy, EAFNOSUPPORT for a unix socket's, EBADF, ECONNREFUSED, EFAULT, EINVAL for
-// what is no address or port, EISCONN, ENOTSOCK. EINPROGRESS of a socket that does not block is followed by poll_oneoff
-// for writing, and the option SO_ERROR.
+// what is no address or port, EISCONN, ENOTSOCK. EINPROGRESS of a socket that does not
+// block is followed by poll_oneoff for writing, and the option SO_ERROR.
 func sockConnect(c call) preview1.Errno {
 	s, a, e := target(c)
 	if e != preview1.ESUCCESS {
