@@ -57,18 +57,36 @@ func Start(bin Binaries) (n *Node, err error) {
 	if n.Dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return nil, err
 	}
+	if err := n.mountState(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(n.Dir))
+	}
 	env := []string{"HOME=" + n.Dir, "TMPDIR=" + n.Dir,
 		"PATH=" + strings.Join(append(bin.All(), os.Getenv("PATH")), ":")}
 	// Nobody measures with a trace of every step in the log.
 	config := strings.Replace(isolated.ContainerdConfig(n.Dir), `level = "trace"`, `level = "info"`, 1)
 	if n.daemon, err = isolated.StartContainerd(bin.Containerd, n.Dir, config, env); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(n.Dir))
+		return nil, errors.Join(err, unmount(n.Dir), os.RemoveAll(n.Dir))
 	}
 	n.Client, err = client.New(filepath.Join(n.Dir, "c.sock"), client.WithDefaultNamespace(n.Namespace()))
 	if err != nil {
 		return nil, errors.Join(err, n.Stop(true))
 	}
 	return n, nil
+}
+
+// state is where containerd keeps what a reboot may forget, bundles too.
+func (n *Node) state() string { return filepath.Join(n.Dir, "state") }
+
+// mountState makes it a file system in memory, as it is on a node: containerd's default is
+// below /run.
+func (n *Node) mountState() error {
+	if err := os.Mkdir(n.state(), 0o711); err != nil {
+		return err
+	}
+	if err := syscall.Mount("state", n.state(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0711"); err != nil {
+		return fmt.Errorf("mount %s: %w", n.state(), err)
+	}
+	return nil
 }
 
 // Namespace of containerd; its cgroups have the same name.
@@ -84,7 +102,7 @@ func (n *Node) Cache() string { return filepath.Join(n.Dir, "code") }
 
 // Bundle is the directory of a running container.
 func (n *Node) Bundle(id string) string {
-	return filepath.Join(n.Dir, "state", "io.containerd.runtime.v2.task", n.Namespace(), id)
+	return filepath.Join(n.state(), "io.containerd.runtime.v2.task", n.Namespace(), id)
 }
 
 // Load makes an image known and unpacks it.
