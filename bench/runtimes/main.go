@@ -6,8 +6,9 @@
 //
 // It measures how long a container takes through its life, how many go through
 // theirs per second, and what idle ones cost in memory, for four programs: as a
-// module under our shim with each launcher, natively under runc, and under a shim
-// that does nothing, the floor. It prints tables and how the figures stand to the
+// module under our shim with each launcher, natively under runc, and under two
+// shims that do nothing: the floor, which is the barest, and one that is built on
+// containerd's framework for shims. It prints tables and how the figures stand to the
 // targets of issue 5, and writes JSON and docs/benchmarks.md with its charts.
 package main
 
@@ -60,7 +61,7 @@ func main() {
 	}
 	if os.Getenv(preparedEnv) == "" {
 		fmt.Fprintln(os.Stderr, "building tools and programs, if they are not there yet")
-		if _, _, err := prepare(context.Background(), s, os.DevNull); err != nil {
+		if _, _, err := prepare(context.Background(), s, ""); err != nil {
 			os.Exit(exit(func() error { return err }))
 		}
 		os.Setenv(preparedEnv, "1")
@@ -82,8 +83,9 @@ func root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-// prepare finds or builds all that is needed; the floor shim goes to floor.
-func prepare(ctx context.Context, s settings, floor string) (bed.Binaries, []Program, error) {
+// prepare finds or builds all that is needed; the shims that do nothing go to dir, or
+// nowhere if it is "".
+func prepare(ctx context.Context, s settings, dir string) (bed.Binaries, []Program, error) {
 	all, err := bed.NewBuilder(root())
 	if err != nil {
 		return bed.Binaries{}, nil, err
@@ -93,11 +95,17 @@ func prepare(ctx context.Context, s settings, floor string) (bed.Binaries, []Pro
 	if err != nil {
 		return bin, nil, err
 	}
-	bin.Others = []string{filepath.Dir(floor)}
-	build := exec.CommandContext(ctx, "go", "build", "-C", b.source, "-trimpath", "-ldflags=-s -w", "-o", floor, "./floor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if err := bed.Tool(build); err != nil {
-		return bin, nil, err
+	bin.Others = []string{dir}
+	for _, name := range references {
+		out := os.DevNull
+		if dir != "" {
+			out = filepath.Join(dir, "containerd-shim-"+name+"-v1")
+		}
+		build := exec.CommandContext(ctx, "go", "build", "-C", b.source, "-trimpath", "-ldflags=-s -w", "-o", out, "./"+name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if err := bed.Tool(build); err != nil {
+			return bin, nil, err
+		}
 	}
 	programs, err := b.programs(ctx)
 	return bin, programs, err
@@ -125,12 +133,12 @@ func (s settings) run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	begin := time.Now()
-	scratch, err := os.MkdirTemp("", "floor-")
+	scratch, err := os.MkdirTemp("", "shims-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	bin, programs, err := prepare(ctx, s, filepath.Join(scratch, "containerd-shim-floor-v1"))
+	bin, programs, err := prepare(ctx, s, scratch)
 	if err != nil {
 		return err
 	}

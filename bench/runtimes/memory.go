@@ -167,7 +167,7 @@ func pss(pid int) (float64, error) {
 }
 
 // cgroupMemory is what a cgroup is charged with, in bytes; 0 if there is none, as
-// with the floor.
+// with shims that do nothing.
 func cgroupMemory(path string) (float64, error) {
 	for _, dir := range isolated.Cgroups(path) {
 		for _, file := range []string{"memory.current", "memory.usage_in_bytes"} {

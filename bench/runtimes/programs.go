@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,11 +28,11 @@ type Program struct {
 	Images map[form]image.Image `json:"-"`
 }
 
-// runs tells whether a program exists for a variant. The floor runs nothing, so
-// it can stand in for any.
+// runs tells whether a program exists for a variant. The references run nothing, so
+// they can stand in for any.
 func (p Program) runs(v Variant) bool {
 	_, ok := p.Images[v.Form]
-	return ok || v.Name == floorName
+	return ok || slices.Contains(references, v.Name)
 }
 
 // image of the form that a variant wants.

@@ -57,9 +57,9 @@ const (
 	titleStep  = 34
 )
 
-// seriesColors tell series apart on light and on dark ground: the floor is grey,
-// then runc, our launchers, and others.
-var seriesColors = []string{"#8c959f", "#d9822b", "#54aeff", "#0969da", "#2da44e", "#a475f9", "#e85aad"}
+// seriesColors tell series apart on light and on dark ground: the shims that
+// do nothing are grey, then come runc, our launchers, and others.
+var seriesColors = []string{"#8c959f", "#57606a", "#d9822b", "#54aeff", "#0969da", "#2da44e", "#a475f9", "#e85aad"}
 
 // style makes text readable on light and on dark ground.
 const style = `text{font:13px system-ui,sans-serif;fill:#24292f}.t{font-weight:600;font-size:15px}.g{font-weight:600}` +

@@ -33,22 +33,28 @@ func (r *Result) print(w io.Writer) {
 func (r *Result) timesTable(how string, all []Times) *bed.Table {
 	t := &bed.Table{
 		Title:  "Milliseconds, " + how + ", median (90th percentile)",
-		Header: []string{"program, runtime", "create", "start", "first output", "exit", "fastest", "÷ runc", "− floor", "delete", "− floor"},
+		Header: []string{"program, runtime", "create", "start", "first output", "exit", "fastest", "÷ runc", "− floor", "− framework", "delete", "− floor", "− framework"},
 	}
 	r.each(func(p Program, v Variant) {
 		x := timesOf(all, v.Name, p.Name)
 		if x == nil {
 			return
 		}
-		ratio, more, deleteMore := none, none, none
+		ratio := none
 		if base := timesOf(all, runcName, p.Name); base != nil {
 			ratio = fmt.Sprintf("%.2f", x.Exit.P50/base.Exit.P50)
 		}
-		if base := timesOf(all, floorName, p.Name); base != nil {
-			more = fmt.Sprintf("%+.1f", x.Exit.P50-base.Exit.P50)
-			deleteMore = fmt.Sprintf("%+.1f", x.Delete.P50-base.Delete.P50)
+		row := []string{p.Name + ", " + v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), fmt.Sprintf("%.1f", x.Exit.Min), ratio}
+		deleted := []string{x.Delete.String()}
+		for _, name := range references {
+			more, deleteMore := none, none
+			if base := timesOf(all, name, p.Name); base != nil {
+				more = fmt.Sprintf("%+.1f", x.Exit.P50-base.Exit.P50)
+				deleteMore = fmt.Sprintf("%+.1f", x.Delete.P50-base.Delete.P50)
+			}
+			row, deleted = append(row, more), append(deleted, deleteMore)
 		}
-		t.Add(p.Name+", "+v.Name, x.Create.String(), x.Start.String(), x.Output.String(), x.Exit.String(), fmt.Sprintf("%.1f", x.Exit.Min), ratio, more, x.Delete.String(), deleteMore)
+		t.Add(append(row, deleted...)...)
 	})
 	return t
 }
@@ -62,7 +68,7 @@ func (r *Result) rateTable() *bed.Table {
 	for _, x := range r.Rates {
 		if find(widths, func(w int) bool { return w == x.Parallel }) == nil {
 			widths = append(widths, x.Parallel)
-			t.Header = append(t.Header, fmt.Sprintf("%d at once", x.Parallel), "× runc", "× floor")
+			t.Header = append(t.Header, fmt.Sprintf("%d at once", x.Parallel), "× runc", "× floor", "× framework")
 		}
 	}
 	r.each(func(p Program, v Variant) {
@@ -76,7 +82,7 @@ func (r *Result) rateTable() *bed.Table {
 				return
 			}
 			row = append(row, fmt.Sprintf("%.1f", x.PerSecond))
-			for _, base := range []string{runcName, floorName} {
+			for _, base := range append([]string{runcName}, references...) {
 				ratio := none
 				if b := r.rate(base, p.Name, w); b != nil {
 					ratio = fmt.Sprintf("%.2f", x.PerSecond/b.PerSecond)

@@ -15,11 +15,15 @@ type target struct {
 	measured func(r *Result, variant string) (float64, bool)
 }
 
-// targets are acceptance 1 to 4, for a quiet machine with two CPUs.
+// targets are acceptance 1 to 4, for a quiet machine with two CPUs. What is held
+// against the floor there is held against the framework shim beside it, with the number
+// in parentheses, because nobody has asked for that.
 var targets = []target{
 	{"1. C hello warm, exit, of runc's", 0.45, false, "×", exitRatio("C hello")},
-	{"1. C hello warm, exit, over the floor's", 8, false, "ms", overFloor(func(t *Times) float64 { return t.Exit.P50 })},
-	{"1. C hello warm, delete, over the floor's", 3, false, "ms", overFloor(func(t *Times) float64 { return t.Delete.P50 })},
+	{"1. C hello warm, exit, over the floor's", 8, false, "ms", over(floorName, exitOf)},
+	{"(1.) C hello warm, exit, over the framework's", 8, false, "ms", over(frameworkName, exitOf)},
+	{"1. C hello warm, delete, over the floor's", 3, false, "ms", over(floorName, deleteOf)},
+	{"(1.) C hello warm, delete, over the framework's", 3, false, "ms", over(frameworkName, deleteOf)},
 	{"2. Go hello warm, exit, of runc's", 1, false, "×", exitRatio("Go hello")},
 	{"2. CPython warm, exit", 250, false, "ms", func(r *Result, v string) (float64, bool) {
 		x := timesOf(r.Warm, v, "CPython")
@@ -30,6 +34,7 @@ var targets = []target{
 	}},
 	{"3. C hello per second, 4 at once, of runc's", 2, true, "×", rateRatio(runcName)},
 	{"3. C hello per second, 4 at once, of the floor's", 0.85, true, "×", rateRatio(floorName)},
+	{"(3.) C hello per second, 4 at once, of the framework's", 0.85, true, "×", rateRatio(frameworkName)},
 	{"4. C hello, 50 idle, PSS each", 4.5, false, "MB", pssEach("C hello", "")},
 	{"4. C hello, 50 idle, PSS of runc's", 1, false, "×", pssEach("C hello", runcName)},
 	{"4. Go hello, 50 idle, PSS each", 14, false, "MB", pssEach("Go hello", "")},
@@ -45,9 +50,13 @@ func exitRatio(program string) func(*Result, string) (float64, bool) {
 	}
 }
 
-func overFloor(of func(*Times) float64) func(*Result, string) (float64, bool) {
+func exitOf(t *Times) float64 { return t.Exit.P50 }
+
+func deleteOf(t *Times) float64 { return t.Delete.P50 }
+
+func over(other string, of func(*Times) float64) func(*Result, string) (float64, bool) {
 	return func(r *Result, v string) (float64, bool) {
-		x, base := timesOf(r.Warm, v, "C hello"), timesOf(r.Warm, floorName, "C hello")
+		x, base := timesOf(r.Warm, v, "C hello"), timesOf(r.Warm, other, "C hello")
 		if x == nil || base == nil {
 			return 0, false
 		}
@@ -85,7 +94,7 @@ func pssEach(program, other string) func(*Result, string) (float64, bool) {
 
 // targetTable says how each launcher of our shim stands to the targets.
 func (r *Result) targetTable() *bed.Table {
-	t := &bed.Table{Title: "Targets of issue 5, for a quiet machine with two CPUs", Header: []string{"target", "limit"}}
+	t := &bed.Table{Title: "Targets of issue 5, for a quiet machine with two CPUs; in parentheses the same against the framework shim", Header: []string{"target", "limit"}}
 	var ours []Variant
 	for _, v := range r.Variants {
 		if v.Launcher != "" {

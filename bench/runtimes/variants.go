@@ -24,20 +24,26 @@ type Variant struct {
 
 // Names that others refer to.
 const (
-	floorName  = "floor"
-	runcName   = "runc"
-	wazeroRunc = "wazero, runc launcher"
-	wazeroSelf = "wazero, direct launcher"
+	floorName     = "floor"
+	frameworkName = "framework"
+	runcName      = "runc"
+	wazeroRunc    = "wazero, runc launcher"
+	wazeroSelf    = "wazero, direct launcher"
 )
 
 // variants is the table of what is compared in each run. What the command line
 // names comes behind it.
 var variants = []Variant{
 	{Name: floorName, Runtime: "io.containerd.floor.v1", Form: native},
+	{Name: frameworkName, Runtime: "io.containerd.framework.v1", Form: native},
 	{Name: runcName, Runtime: "io.containerd.runc.v2", Form: native},
 	{Name: wazeroRunc, Runtime: "io.containerd.wazero.v1", Form: wasm, Launcher: "runc"},
 	{Name: wazeroSelf, Runtime: "io.containerd.wazero.v1", Form: wasm, Launcher: "direct"},
 }
+
+// references are the shims that do nothing, which are built here: sources in the
+// directory of the name.
+var references = []string{floorName, frameworkName}
 
 // options are what our shim is asked for, in TOML; other shims get none.
 func (v Variant) options(cache string) string {

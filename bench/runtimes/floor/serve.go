@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/bench/runtimes/noop"
 )
 
 // daemon is the one task that a shim has.
@@ -82,28 +82,15 @@ func (d *daemon) create(r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskRespon
 func (d *daemon) start(*taskapi.StartRequest) (*taskapi.StartResponse, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	word, idle := "hello\n", strings.HasPrefix(d.id, "idle")
-	if idle {
-		word = "idle\n"
-	}
-	if err := say(d.stdout, word); err != nil {
+	ended, err := noop.Run(d.id, d.stdout)
+	if err != nil {
 		return nil, err
 	}
 	d.status = task.Status_RUNNING
-	if !idle {
+	if ended {
 		d.end(0)
 	}
 	return &taskapi.StartResponse{Pid: d.pid}, nil
-}
-
-// say writes to a FIFO that containerd's client reads.
-func say(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }
 
 // end is called with mu held.
