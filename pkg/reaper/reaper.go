@@ -12,11 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/containerd/go-runc"
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/timerslack"
 )
 
 // Exit is how a child ended: Status is its exit code, or 128+n after signal n.
@@ -93,11 +96,20 @@ func (r *Reaper) Reap() {
 	}
 }
 
-// StartCommand starts c and returns the channel on which its exit arrives once.
-// Call Flush after the exit if c copies output.
+// StartCommand starts c, a program of others (runc, a hook, a logger) or one that starts
+// such, and returns the channel on which its exit arrives once. It does not inherit the
+// shim's timer slack. Call Flush after the exit if c copies output.
 func (r *Reaper) StartCommand(c *exec.Cmd) (<-chan Exit, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if slack, err := timerslack.Get(); err == nil && slack != timerslack.Default {
+		if err := timerslack.Set(timerslack.Default); err != nil {
+			return nil, os.NewSyscallError("prctl", err)
+		}
+		defer timerslack.Set(slack)
+	}
 	if err := c.Start(); err != nil {
 		return nil, err
 	}

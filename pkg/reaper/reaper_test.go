@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/timerslack"
 )
 
 // A Reaper takes every child of its process, so each test has a process of its
@@ -46,6 +48,7 @@ func children() map[string]func() error {
 		"commands that end at once":              fast,
 		"go-runc's commands":                     monitor,
 		"nothing stays open":                     descriptors,
+		"commands sleep as exactly as others":    exact,
 	}
 }
 
@@ -110,6 +113,37 @@ func statuses() error {
 	}
 	if _, err := r.StartCommand(exec.Command("/no/such/program")); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("start of a missing program: %v", err)
+	}
+	return nil
+}
+
+// exact starts a command on a thread that sleeps as coarsely as those of the shim.
+func exact() error {
+	r, err := run()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := timerslack.Set(timerslack.Coarse); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	c := exec.Command("cat", "/proc/self/timerslack_ns")
+	c.Stdout = &out
+	exits, err := r.StartCommand(c)
+	if err != nil {
+		return err
+	}
+	if _, err := await(exits); err != nil {
+		return err
+	}
+	reaper.Flush(c)
+	if theirs := strings.TrimSpace(out.String()); theirs != fmt.Sprint(uintptr(timerslack.Default)) {
+		return fmt.Errorf("the command's slack is %s ns", theirs)
+	}
+	if ours, err := timerslack.Get(); err != nil || ours != timerslack.Coarse {
+		return fmt.Errorf("this thread's slack is %d ns, %v", ours, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"errors"
+	"fmt"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
@@ -9,6 +10,7 @@ import (
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/timerslack"
 )
 
 // lock leaves the process able to run its guest, and to hear of Go, and to nothing else.
@@ -23,6 +25,9 @@ func (o *orders) lock(g *guest) error {
 	if !shimAlive() {
 		return errors.New("the shim is gone")
 	}
+	if err := beExact(); err != nil {
+		return err
+	}
 	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
 	// signals: the guest gets an error, as a native program does that is pid 1.
 	signal.Ignore(unix.SIGPIPE)
@@ -34,6 +39,18 @@ func (o *orders) lock(g *guest) error {
 		return err
 	}
 	o.locked = true
+	return nil
+}
+
+// beExact makes sleeps of the guest as short as those of a native program, if the process
+// has the shim's timer slack.
+func beExact() error {
+	if slack, err := timerslack.Get(); err == nil && slack == timerslack.Default {
+		return nil
+	}
+	if err := timerslack.SetAll(timerslack.Default); err != nil {
+		return fmt.Errorf("set the timer slack: %w", err)
+	}
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/timerslack"
 )
 
 // Program is what the daemon is called.
@@ -86,12 +88,14 @@ func (s *Start) daemonEnv(ps *params) []string {
 	return append(env, ttrpcAddressEnv+"="+ps.ttrpcAddress, "GOMAXPROCS="+strconv.Itoa(daemonProcs))
 }
 
-// fork gives the daemon a core scheduling cookie of its own when containerd is
-// configured to ask for it: children inherit the one of the thread that starts them.
+// fork gives the daemon what children inherit from the thread that starts them: a coarse
+// timer slack, and a core scheduling cookie of its own when containerd is configured to ask
+// for it. This process ends soon, and takes no offence at the former.
 func (s *Start) fork(executable string, args []string, attr *syscall.ProcAttr) (pid int, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = timerslack.Set(timerslack.Coarse) // costs a little if it fails
 	if getenv(s.Environ, schedCoreEnv) != "" {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		if err := newCoreCookie(); err != nil {
 			return 0, &failure{"core scheduling (" + schedCoreEnv + " is set)", err}
 		}

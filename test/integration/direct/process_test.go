@@ -44,6 +44,7 @@ func processes() []comparison {
 			stdin: "from the host\n",
 			want: view{
 				"stderr": "to stderr\n", "file /public/new": "100644 0:0 5 bytes", "file /new": "40755 0:0", "file /dev/null": "20666 0:0 1:3", "file /dev/shm": "41777 0:0",
+				"timer slack": "50000", "shim's timer slack": "1000000",
 				"status CapInh": none, "status CapAmb": none, "namespace pid": "its own", "namespace net": "its own", "namespace user": "the host's",
 			},
 		},
@@ -65,7 +66,7 @@ func processes() []comparison {
 			spec:   process(func(p *specs.Process) { p.User.Umask = pointer(uint32(0o077)) }),
 			does:   append([]string{"write", "/here", "directory", "/there"}, tries...),
 			ask:    askExec,
-			want:   view{"status Umask": "0077", "file /here": "100600 0:0 5 bytes", "file /there": "40700 0:0", "exec file /public/exec": "100600 0:0 5 bytes"},
+			want:   view{"exec timer slack": "50000", "status Umask": "0077", "file /here": "100600 0:0 5 bytes", "file /there": "40700 0:0", "exec file /public/exec": "100600 0:0 5 bytes"},
 		},
 		{
 			name: "no umask",

@@ -1,14 +1,18 @@
 package direct
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +54,7 @@ func lookAt(t *testing.T, pid int, cgroup string) view {
 		v["limit "+strings.TrimSpace(line[:width])] = strings.Join(strings.Fields(line[width:]), " ")
 	}
 	v["oom_score_adj"] = strings.TrimSpace(proc("oom_score_adj"))
+	v["timer slack"], v["shim's timer slack"] = timerSlack(t, strconv.Itoa(pid)), timerSlack(t, status["PPid"])
 	v["arguments"] = strings.ReplaceAll(proc("cmdline"), "\x00", " ")
 	v.namespaces(t, pid)
 	v.files(t, fmt.Sprintf("/proc/%d/root", pid))
@@ -71,6 +76,24 @@ func statusOf(t *testing.T, pid int) map[string]string {
 		status[name] = strings.Join(strings.Fields(value), " ")
 	}
 	return status
+}
+
+// timerSlack of all threads of a process, in nanoseconds.
+func timerSlack(t *testing.T, pid string) string {
+	t.Helper()
+	threads, err := os.ReadDir("/proc/" + pid + "/task")
+	must(t, err)
+	seen := map[string]bool{}
+	for _, thread := range threads {
+		// The file is there for every thread, but not in its directory below task.
+		data, err := os.ReadFile("/proc/" + thread.Name() + "/timerslack_ns")
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has ended
+		}
+		must(t, err)
+		seen[strings.TrimSpace(string(data))] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(seen)), ", ")
 }
 
 // boundingSet is always empty in the direct launcher. With runc it has what the
