@@ -21,7 +21,7 @@ import (
 // Version of the protocol. A runner comes from the same binary as the shim that starts
 // it, or is the ServerProgram beside it: a mismatch means that only one of them has been
 // replaced, or a bug.
-const Version = 8
+const Version = 9
 
 // File descriptors that a runner inherits besides stdio. The launcher passes
 // them in this order; all but FDBinary are closed or marked close-on-exec by

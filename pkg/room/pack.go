@@ -26,6 +26,7 @@ func (r *Room) Pack(c *packed.Coder) {
 	r.User.pack(c)
 	c.Bool(&r.Terminal)
 	c.String(&r.Cwd)
+	c.String(&r.AppArmor)
 }
 
 func (m *Mount) pack(c *packed.Coder) {

@@ -49,6 +49,9 @@ type Room struct {
 	Terminal bool
 	// Cwd is made if it is not there.
 	Cwd string
+	// AppArmor is the profile that all threads are to be under when the guest begins. Enter
+	// does nothing about it: who makes a room does what profiles for guests forbid.
+	AppArmor string
 }
 
 // User is who the guest is to the file system.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
@@ -27,6 +28,11 @@ func (o *orders) lock(g *guest) error {
 	}
 	if err := beExact(); err != nil {
 		return err
+	}
+	if r := g.job.Room; r != nil && r.AppArmor != "" {
+		if err := apparmor.Confine(r.AppArmor); err != nil {
+			return err
+		}
 	}
 	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
 	// signals: the guest gets an error, as a native program does that is pid 1.

@@ -16,6 +16,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/oci"
@@ -48,7 +49,7 @@ func outside(config *oci.Config, o options.Options, j *job.Job) string {
 	}
 	for _, check := range []func(*specs.Spec) string{
 		checkNamespaces, checkNames, checkLimits, checkMounts, checkPaths, checkSysctls, checkResources, checkDevices,
-		checkPropagation, path,
+		checkPropagation, checkAppArmor, path,
 	} {
 		if why := check(config.Spec); why != "" {
 			return why
@@ -66,7 +67,11 @@ func outsideProcess(p *specs.Process) string {
 	if field := unknownField(data); field != "" {
 		return field
 	}
-	return checkLimits(&specs.Spec{Process: p})
+	spec := &specs.Spec{Process: p}
+	if why := checkLimits(spec); why != "" {
+		return why
+	}
+	return checkAppArmor(spec)
 }
 
 // unknownField names the first field of a JSON text that is not in fields and has a
@@ -330,6 +335,17 @@ func checkPropagation(spec *specs.Spec) string {
 	default:
 		return "linux.rootfsPropagation " + p
 	}
+}
+
+// checkAppArmor: the runner has to be able to put all of its threads under the profile.
+func checkAppArmor(spec *specs.Spec) string {
+	if spec.Process.ApparmorProfile == "" {
+		return ""
+	}
+	if why := apparmor.Lacks(spec.Process.ApparmorProfile); why != "" {
+		return "process.apparmorProfile: " + why
+	}
+	return ""
 }
 
 // checkSeccomp: the runner's own filter has to be as strict as the profile.

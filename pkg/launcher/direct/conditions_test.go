@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 )
 
 // change makes another configuration of the least one.
@@ -21,6 +23,7 @@ type condition struct {
 func conditions() map[string]condition {
 	all := map[string]condition{
 		"process.rlimits[].type":    limitConditions(),
+		"process.apparmorProfile":   appArmorProfiles(),
 		"hostname":                  nameCondition(func(s *specs.Spec) *string { return &s.Hostname }),
 		"domainname":                nameCondition(func(s *specs.Spec) *string { return &s.Domainname }),
 		"mounts[].destination":      destinations(),
@@ -64,6 +67,20 @@ func conditions() map[string]condition {
 		all["linux.seccomp."+field] = profiles()
 	}
 	return all
+}
+
+// appArmorProfiles depend on the host.
+func appArmorProfiles() condition {
+	profile := func(name string) change { return func(s *specs.Spec) { s.Process.ApparmorProfile = name } }
+	c := condition{direct: []change{profile("")}, runc: map[string][]change{}}
+	for _, name := range []string{"x", apparmor.Unconfined} {
+		if why := apparmor.Lacks(name); why == "" {
+			c.direct = append(c.direct, profile(name))
+		} else {
+			c.runc["process.apparmorProfile: "+why] = []change{profile(name)}
+		}
+	}
+	return c
 }
 
 func TestConditions(t *testing.T) {

@@ -26,6 +26,7 @@ var fields = map[string]bool{
 	"process.rlimits[].hard":                    true,
 	"process.rlimits[].soft":                    true,
 	"process.noNewPrivileges":                   true,
+	"process.apparmorProfile":                   true,
 	"process.oomScoreAdj":                       true,
 	"root.path":                                 true,
 	"root.readonly":                             true,

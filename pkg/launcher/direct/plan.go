@@ -43,7 +43,8 @@ func roomOf(config *oci.Config) *room.Room {
 func processRoom(p *specs.Process) *room.Room {
 	r := &room.Room{
 		OOMScore: p.OOMScoreAdj, Terminal: p.Terminal, Cwd: path.Join("/", p.Cwd),
-		User: room.User{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, Umask: umask(p)},
+		AppArmor: p.ApparmorProfile,
+		User:     room.User{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, Umask: umask(p)},
 	}
 	for _, l := range p.Rlimits {
 		r.Limits = append(r.Limits, room.Limit{Resource: limits[l.Type], Name: l.Type, Soft: l.Soft, Hard: l.Hard})
