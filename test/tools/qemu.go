@@ -13,11 +13,11 @@ import (
 //
 //	qemu/       QEMU with everything down to libc
 //	vmlinuz     the kernel
-//	modules/    its modules, *.ko below
+//	modules/    its modules, *.ko below, and the list of those that are built in
 //	systemd/    systemd with D-Bus, to be laid over another root
 func machine(ctx context.Context, j job) error {
-	if runtime.GOARCH != "amd64" {
-		return fmt.Errorf("there is a recipe for amd64 only, not for %s: %w", runtime.GOARCH, errors.ErrUnsupported)
+	if err := supported(); err != nil {
+		return err
 	}
 	d := debs{work: j.work}
 	if err := d.update(ctx); err != nil {
@@ -37,6 +37,14 @@ func machine(ctx context.Context, j job) error {
 		if err := d.unpack(ctx, filepath.Join(j.out, dir), list...); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// supported tells whether there are virtual machines for this one.
+func supported() error {
+	if runtime.GOARCH != "amd64" {
+		return fmt.Errorf("there is a recipe for amd64 only, not for %s: %w", runtime.GOARCH, errors.ErrUnsupported)
 	}
 	return nil
 }
@@ -63,6 +71,13 @@ func (d debs) kernel(ctx context.Context, out string) error {
 	if err != nil || len(modules) != 1 {
 		return fmt.Errorf("%s has modules in %q: %v", name, modules, err)
 	}
+	const builtin = "modules.builtin"
+	if err := os.MkdirAll(filepath.Join(out, "modules"), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(filepath.Dir(modules[0]), builtin), filepath.Join(out, "modules", builtin)); err != nil {
+		return err
+	}
 	for _, dir := range []string{"arch", "crypto", "drivers/block", "drivers/char", "drivers/net", "drivers/virtio", "fs", "lib", "mm", "net"} {
 		to := filepath.Join(out, "modules", dir)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -72,5 +87,6 @@ func (d debs) kernel(ctx context.Context, out string) error {
 			return err
 		}
 	}
-	return nil
+	// From 6.7 on they are compressed.
+	return runQuietly(ctx, out, os.Environ(), nil, "find", "modules", "-name", "*.ko.xz", "-exec", "xz", "--decompress", "{}", "+")
 }
