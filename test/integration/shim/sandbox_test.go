@@ -559,11 +559,16 @@ func TestHolderReaps(t *testing.T) {
 	for range 10 {
 		must(t, p.orphan(init))
 	}
-	time.Sleep(300 * time.Millisecond)
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	must(t, err)
-	if len(strings.Fields(string(children))) > 0 {
-		t.Errorf("the holder has children: %s", children)
+	time.Sleep(300 * time.Millisecond) // until they are orphans
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		must(t, err)
+		if strings.TrimSpace(string(children)) == "" {
+			return
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("the holder has children: %s", children)
+		}
 	}
 }
 
