@@ -2,11 +2,14 @@ package escape
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -31,7 +34,7 @@ func build(t *testing.T) (shimDir, program string) {
 	shimDir = t.TempDir()
 	program = filepath.Join(shimDir, "unconfined")
 	for _, args := range [][]string{
-		{"-tags", "escapedguest", "-o", filepath.Join(shimDir, "containerd-shim-wazero-v1"), "./cmd/containerd-shim-wazero-v1"},
+		{"-tags", "escapedguest", "-o", shimDir + "/", "./cmd/containerd-shim-wazero-v1", "./cmd/containerd-wazero-cgi"},
 		{"-o", program, "./pkg/runner/escaped/testdata/unconfined"},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags=-s -w"}, args...)...)
@@ -96,8 +99,20 @@ func (x target) inside(c *testenv.Containerd) target {
 	return x
 }
 
-// modules are guests of both kinds: one that uses no sockets, and one that may.
-var modules = map[string]string{"": "/app.wasm", ", with sockets": "/sockets.wasm"}
+// role is what a guest was before it escaped.
+type role struct {
+	module string
+	// requests tells that it answers them by CGI: it escapes with the first one.
+	requests bool
+}
+
+// roles of guests: one that uses no sockets, one that may, and one that shares its process
+// with a server of ours.
+var roles = map[string]role{
+	"": {module: "/app.wasm"}, withSockets: {module: "/sockets.wasm"}, ", for requests": {module: "/app.wasm", requests: true},
+}
+
+const withSockets = ", with sockets"
 
 // meant is what the process of a guest with sockets is allowed, and why it does no
 // harm.
@@ -117,19 +132,12 @@ func TestNothingHelpsAnEscapedGuest(t *testing.T) {
 		t.Run(launcher, func(t *testing.T) {
 			c := start(t, shimDir, launcher, img)
 			for _, kind := range sorted(surroundings) {
-				for _, sockets := range sorted(modules) {
+				for _, was := range sorted(roles) {
 					id := fmt.Sprintf("%s%d", launcher, len(columns))
-					k := c.Run(t, testenv.Spec{
-						ID: id, Image: img, Args: append([]string{modules[sockets], argument}, x.inside(c).args(t)...),
-						Opts: append([]oci.SpecOpts{x.volume()}, surroundings[kind]...),
-					})
-					if status := k.Finish(t); status != 0 {
-						t.Errorf("%s: status %d, %s", kind, status, k.Stderr)
-					}
-					column := launcher + ", " + kind + sockets
+					column := launcher + ", " + kind + was
 					columns = append(columns, column)
-					seen[column] = verdicts(k.Stdout.String())
-					if sockets != "" && seen[column]["listen at a port"].result != succeeded {
+					seen[column] = verdicts(roles[was].escape(t, c, x, id, img, surroundings[kind]))
+					if was == withSockets && seen[column]["listen at a port"].result != succeeded {
 						t.Errorf("%s: there are no sockets: %s", column, seen[column]["listen at a port"].details)
 					}
 					if launcher == "direct" { // who is told to use runc does not log it
@@ -149,7 +157,7 @@ func TestNothingHelpsAnEscapedGuest(t *testing.T) {
 				switch {
 				case !ok:
 					t.Errorf("%s: not tried", column)
-				case strings.HasSuffix(column, "with sockets") && meant[name] != "":
+				case strings.HasSuffix(column, withSockets) && meant[name] != "":
 					t.Logf("%s: %s: %s; meant: %s", column, v.result, v.details, meant[name])
 				case strings.HasPrefix(column, "direct") && v.result != refused:
 					t.Errorf("%s: %s", column, v.details)
@@ -161,6 +169,48 @@ func TestNothingHelpsAnEscapedGuest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// escape runs a guest that does, and returns what it says.
+func (r role) escape(t *testing.T, c *testenv.Containerd, x target, id string, img testenv.Image, surroundings []oci.SpecOpts) string {
+	t.Helper()
+	opts := append([]oci.SpecOpts{x.volume()}, surroundings...)
+	if r.requests {
+		opts = append(opts, oci.WithAnnotations(map[string]string{
+			"io.containerd.wazero.v1.cgi": "1", "io.containerd.wazero.v1.listen": "unix:///volume/" + id,
+		}))
+	}
+	k := c.Run(t, testenv.Spec{ID: id, Image: img, Args: append([]string{r.module, argument}, x.inside(c).args(t)...), Opts: opts})
+	if !r.requests {
+		if status := k.Finish(t); status != 0 {
+			t.Errorf("%s: status %d, %s", id, status, k.Stderr)
+		}
+		return k.Stdout.String()
+	}
+	answer, err := get(filepath.Join(x.Volume, id))
+	if err != nil || !strings.Contains(answer, "502 Bad Gateway") { // it had no words for the client
+		t.Errorf("%s: %q, %v, %s", id, answer, err, k.Stderr)
+	}
+	k.Signal(t, unix.SIGKILL)
+	k.Finish(t)
+	return k.Stdout.String()
+}
+
+// get asks a server at a unix socket.
+func get(socket string) (string, error) {
+	conn, err := net.DialTimeout("unix", socket, time.Minute)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: escape\r\nConnection: close\r\n\r\n"); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(conn)
+	return string(answer), err
 }
 
 func sorted[T any](m map[string]T) []string {
