@@ -26,7 +26,7 @@ func (m *Machine) writeInitrd(ctx context.Context, path string, orders Orders) e
 	if err != nil {
 		return err
 	}
-	list, err := modules(filepath.Join(m.Dir, "modules"))
+	list, err := modules(filepath.Join(m.kernel(), "modules"))
 	if err != nil {
 		return err
 	}

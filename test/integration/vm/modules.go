@@ -3,8 +3,10 @@ package vm
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,10 +17,14 @@ import (
 var wanted = []string{"virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "bridge", "veth"}
 
 // modules are the files of the wanted modules below dir in the order in which
-// they can be loaded.
+// they can be loaded, without those that the kernel has built in.
 func modules(dir string) ([]string, error) {
+	builtin, err := builtin(dir)
+	if err != nil {
+		return nil, err
+	}
 	files := make(map[string]string)
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if name, ok := strings.CutSuffix(filepath.Base(path), ".ko"); err == nil && ok {
 			files[underscored(name)] = path
 		}
@@ -30,6 +36,9 @@ func modules(dir string) ([]string, error) {
 	var order []string
 	var add func(name string) error
 	add = func(name string) error {
+		if builtin[underscored(name)] {
+			return nil
+		}
 		path, ok := files[underscored(name)]
 		if !ok {
 			return fmt.Errorf("there is no module %s in %s", name, dir)
@@ -55,6 +64,20 @@ func modules(dir string) ([]string, error) {
 		}
 	}
 	return order, nil
+}
+
+// builtin are the modules that are parts of the kernel itself, by the list that its
+// build makes. Kernels that were fetched without it have all that is wanted as files.
+func builtin(dir string) (map[string]bool, error) {
+	list, err := os.ReadFile(filepath.Join(dir, "modules.builtin"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	names := make(map[string]bool)
+	for path := range strings.Lines(string(list)) {
+		names[underscored(strings.TrimSuffix(filepath.Base(strings.TrimSpace(path)), ".ko"))] = true
+	}
+	return names, nil
 }
 
 // underscored is the kernel's spelling of a module's name; files may have the

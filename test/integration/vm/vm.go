@@ -11,6 +11,7 @@ package vm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,9 @@ import (
 type Machine struct {
 	// Dir is the directory of test/tools' qemu.
 	Dir string
+	// Kernel is a directory with another kernel, of the same form (vmlinuz,
+	// modules); empty for that in Dir.
+	Kernel string
 	// Work is an empty directory for the initrd and the console's log.
 	Work string
 	// Shared are directories of this machine below /tmp that the guest is to
@@ -35,6 +39,9 @@ type Machine struct {
 	Shared []string
 	// Systemd runs the jobs under systemd, as a service of it.
 	Systemd bool
+	// SecurityFS is mounted in /sys/kernel/security, where programs look for
+	// security modules. Systemd mounts it always.
+	SecurityFS bool
 }
 
 // Job is a program that the guest runs. Its path and its directory are those of
@@ -48,9 +55,10 @@ type Job struct {
 
 // Orders are what the guest finds in its initrd.
 type Orders struct {
-	Jobs    []Job
-	Shared  []string
-	Systemd bool
+	Jobs       []Job
+	Shared     []string
+	Systemd    bool
+	SecurityFS bool
 }
 
 // Message is what the guest says about a job: output, or its end.
@@ -76,6 +84,9 @@ const (
 	Port        = "/dev/vport0p1"
 )
 
+// NewerKernel is the version of test/tools' kernel, a directory for Machine.Kernel.
+const NewerKernel = "debian12-backports"
+
 const memory = "4G"
 
 // clock makes the kernel keep time by a device that QEMU derives from this
@@ -94,7 +105,7 @@ const Supported = runtime.GOARCH == "amd64"
 // say. It returns when the machine is off; the error is about the machine.
 func (m *Machine) Run(ctx context.Context, jobs []Job, tell func(Message)) error {
 	initrd := filepath.Join(m.Work, "initrd")
-	if err := m.writeInitrd(ctx, initrd, Orders{Jobs: jobs, Shared: m.Shared, Systemd: m.Systemd}); err != nil {
+	if err := m.writeInitrd(ctx, initrd, Orders{jobs, m.Shared, m.Systemd, m.SecurityFS}); err != nil {
 		return fmt.Errorf("make the initrd: %w", err)
 	}
 	console := filepath.Join(m.Work, "console")
@@ -123,6 +134,9 @@ func (m *Machine) Run(ctx context.Context, jobs []Job, tell func(Message)) error
 		left, len(jobs), err, stderr.Bytes(), tail(console))
 }
 
+// kernel is the directory of the kernel and its modules.
+func (m *Machine) kernel() string { return cmp.Or(m.Kernel, m.Dir) }
+
 func (m *Machine) command(ctx context.Context, initrd, console string) *exec.Cmd {
 	root := filepath.Join(m.Dir, "qemu")
 	lib := filepath.Join(root, "usr", "lib", "x86_64-linux-gnu")
@@ -136,7 +150,7 @@ func (m *Machine) command(ctx context.Context, initrd, console string) *exec.Cmd
 		"-serial", "file:" + console,
 		"-chardev", "file,id=port,path=/dev/stdout", "-device", "virtio-serial", "-device", "virtserialport,chardev=port",
 		"-virtfs", share("/", "host"),
-		"-kernel", filepath.Join(m.Dir, "vmlinuz"), "-initrd", initrd,
+		"-kernel", filepath.Join(m.kernel(), "vmlinuz"), "-initrd", initrd,
 		"-append", "console=ttyS0 panic=-1 quiet mitigations=off " + clock,
 	}
 	if m.Systemd {

@@ -3,6 +3,7 @@ package vm_test
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,12 @@ type outcome struct {
 // boot runs shell scripts in a machine, each as a job with its own text as name.
 func boot(t *testing.T, limit time.Duration, scripts ...string) (map[string]outcome, error) {
 	t.Helper()
+	return bootWith(t, vm.Machine{}, limit, scripts...)
+}
+
+// bootWith is boot with a machine that is not the usual one.
+func bootWith(t *testing.T, m vm.Machine, limit time.Duration, scripts ...string) (map[string]outcome, error) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to download packages and to share all files")
 	}
@@ -30,7 +37,7 @@ func boot(t *testing.T, limit time.Duration, scripts ...string) (map[string]outc
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	m := vm.Machine{Dir: testenv.Tool(t, "qemu", testenv.QEMUVersion), Work: t.TempDir()}
+	m.Dir, m.Work = testenv.Tool(t, "qemu", testenv.QEMUVersion), t.TempDir()
 	var jobs []vm.Job
 	for _, s := range scripts {
 		jobs = append(jobs, vm.Job{Name: s, Dir: "/", Args: []string{"/bin/sh", "-c", s}, Env: []string{"PATH=/usr/bin:/bin"}})
@@ -112,5 +119,22 @@ func TestMachineThatHangsEnds(t *testing.T) {
 	}
 	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// TestOtherKernel is about a kernel with other modules, and about securityfs.
+func TestOtherKernel(t *testing.T) {
+	const script = "uname -r; cat /sys/module/apparmor/parameters/enabled; tr , '\\n' < /sys/kernel/security/lsm"
+	other := vm.Machine{Kernel: testenv.Tool(t, "kernel", vm.NewerKernel), SecurityFS: true}
+	heard, err := bootWith(t, other, 10*time.Minute, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Fields(heard[script].output)
+	if len(lines) < 3 || lines[1] != "Y" || !slices.Contains(lines, "apparmor") {
+		t.Fatalf("%+v", heard[script])
+	}
+	if o, err := boot(t, 10*time.Minute, "uname -r"); err != nil || strings.TrimSpace(o["uname -r"].output) == lines[0] {
+		t.Errorf("%s is the usual kernel: %+v, %v", lines[0], o, err)
 	}
 }

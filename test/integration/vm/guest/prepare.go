@@ -41,6 +41,9 @@ func prepare(orders vm.Orders) error {
 			return err
 		}
 	}
+	if orders.SecurityFS && !orders.Systemd {
+		return mount("securityfs", "securityfs", "/sys/kernel/security", 0, "")
+	}
 	return nil
 }
 
