@@ -192,7 +192,7 @@ func tail(path string) string {
 	if err != nil {
 		return err.Error()
 	}
-	const lines = 40
+	const lines = 80 // a panic of the kernel takes fifty
 	all := strings.Split(strings.TrimSpace(string(data)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
