@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build install tools demo test test-unit test-fuzz test-wasi test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-sandbox test-deploy test-cri bench bench-runtimes bench-startup bench-wasi bench-servers figures lint clean
+.PHONY: help build install tools demo test test-unit test-fuzz test-wasi test-shimtest test-containerd test-cache test-direct test-artifact test-docker test-servers test-k8s test-cgroup2 test-cgroup2-smoke test-apparmor test-sandbox test-deploy test-cri bench bench-runtimes bench-startup bench-wasi bench-servers figures lint clean
 
 NAME := containerd-shim-wazero-v1
 CGI := containerd-wazero-cgi
@@ -31,7 +31,7 @@ define suite
 	echo "=== $(1): $$((SECONDS - begin)) s, exit status $$rc"; exit $$rc
 endef
 
-test: ## everything below but test-cgroup2, of which it runs the smoke test
+test: ## everything below but test-apparmor and test-cgroup2, of which it runs the smoke test
 	@begin=$$SECONDS; $(MAKE) --no-print-directory -k tools test-unit test-fuzz test-wasi test-shimtest test-containerd test-direct test-cache test-artifact test-docker test-servers test-k8s test-sandbox test-escape test-deploy test-cri test-cgroup2-smoke; \
 	echo "=== all suites passed after $$((SECONDS - begin)) s"
 
@@ -82,6 +82,9 @@ test-cgroup2: build ## containers, pods and packages with nothing but cgroup v2,
 
 test-cgroup2-smoke: build ## a few of those tests
 	$(call suite,cgroup2-smoke,$(CGROUP2) -short ./cgroup2)
+
+test-apparmor: build ## containers under profiles of AppArmor, by each launcher, in a virtual machine
+	$(call suite,apparmor,cd test/integration && $(GO) test -count=1 -v -timeout 30m ./apparmor)
 
 test-deploy: build ## deploy/: configurations with the containerds they are for, samples on a real Kubernetes
 	$(call suite,deploy,cd test/integration && $(GO) test -count=1 -timeout 15m ./deploy)
