@@ -1,9 +1,23 @@
+// Package cgroup2 runs tests of other packages in a virtual machine whose kernel
+// has nothing but cgroup v2.
 package cgroup2
 
 import (
 	"testing"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/testenv"
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/vm/suites"
 )
+
+// guests are the programs for the tests' images.
+var guests = map[string][]testenv.Kind{
+	"multi":     {testenv.Wasm, testenv.Native},
+	"toolbox":   {testenv.Native},
+	"pause":     {testenv.Native},
+	"winsize":   {testenv.Native},
+	"webserver": {testenv.Wasm},
+}
 
 // The machines run side by side where there are CPUs. With -short they run as
 // much as shows that nothing is wrong with cgroup v2 as such.
@@ -12,25 +26,25 @@ import (
 // and of compilers.
 func TestContainers(t *testing.T) {
 	t.Parallel()
-	m := machine{limit: 20 * time.Minute}
+	m := suites.Machine{Limit: 20 * time.Minute, Guests: guests}
 	if testing.Short() {
-		m.suites = []suite{
-			{pkg: "pkg/cgroup"},
-			{pkg: "test/integration/shim", run: "^(TestFiguresOfAGuest|TestUpdate|TestMemberOutOfMemory|TestPodWithoutPauseContainer)$"},
+		m.Suites = []suites.Suite{
+			{Pkg: "pkg/cgroup"},
+			{Pkg: "test/integration/shim", Run: "^(TestFiguresOfAGuest|TestUpdate|TestMemberOutOfMemory|TestPodWithoutPauseContainer)$"},
 		}
 	} else {
-		m.suites = []suite{
-			{pkg: "pkg/cgroup"},
-			{pkg: "pkg/cgroup/cgroupfs"},
-			{pkg: "pkg/cgroup/container"}, // limits beside those of runc
-			{pkg: "pkg/launcher/pod"},
+		m.Suites = []suites.Suite{
+			{Pkg: "pkg/cgroup"},
+			{Pkg: "pkg/cgroup/cgroupfs"},
+			{Pkg: "pkg/cgroup/container"}, // limits beside those of runc
+			{Pkg: "pkg/launcher/pod"},
 			// Without what takes minutes there.
-			{pkg: "pkg/codecache/compile", skip: "^(TestPublishedProgramCompilesInTheCage|TestPsShowsTheModule|TestModuleThatNeedsTooMuchNamesTheLimit)$"},
-			{pkg: "test/integration/shim", run: "^(TestFiguresOfAGuest|TestUpdate|TestOOMComesBeforeExit|TestMember|TestPod|TestHolder|TestThreeMembers|TestStopEndsTheMembers|TestDeleteAfterTheDeathOfTheShim)"},
-			{pkg: "test/integration/containerd", run: "^TestEveryContainerd$/^2.4.2$"},
+			{Pkg: "pkg/codecache/compile", Skip: "^(TestPublishedProgramCompilesInTheCage|TestPsShowsTheModule|TestModuleThatNeedsTooMuchNamesTheLimit)$"},
+			{Pkg: "test/integration/shim", Run: "^(TestFiguresOfAGuest|TestUpdate|TestOOMComesBeforeExit|TestMember|TestPod|TestHolder|TestThreeMembers|TestStopEndsTheMembers|TestDeleteAfterTheDeathOfTheShim)"},
+			{Pkg: "test/integration/containerd", Run: "^TestEveryContainerd$/^2.4.2$"},
 		}
 	}
-	m.run(t)
+	m.Run(t)
 }
 
 // TestPods runs pods of both RuntimeClasses, with a pause container and without.
@@ -38,12 +52,12 @@ func TestPods(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		m := pods("^(limits|exec|OOMKilled)$")
-		m.suites[0].skip = "^TestPods$/^podsandbox$/^group$/^(exec|OOMKilled)$"
-		m.run(t)
+		m.Suites[0].Skip = "^TestPods$/^podsandbox$/^group$/^(exec|OOMKilled)$"
+		m.Run(t)
 	} else {
 		// Not "hostUsers false": that kernel's tmpfs, on which images are, cannot be
 		// mounted with other users.
-		pods("^(limits|logs|exec|OOMKilled|CPU_limit|resize|stats|sandbox|hooks|grace_period|shareProcessNamespace|beside_a_normal_pod)$").run(t)
+		pods("^(limits|logs|exec|OOMKilled|CPU_limit|resize|stats|sandbox|hooks|grace_period|shareProcessNamespace|beside_a_normal_pod)$").Run(t)
 	}
 }
 
@@ -54,13 +68,13 @@ func TestSystemd(t *testing.T) {
 	}
 	t.Parallel()
 	m := pods("^(limits|exec|OOMKilled|CPU_limit|resize|stats|sandbox|beside_a_normal_pod|systemd)$")
-	m.systemd = true
-	m.run(t)
+	m.VM.Systemd = true
+	m.Run(t)
 }
 
 // pods is a node of Kubernetes with some of its tests.
-func pods(tests string) machine {
-	return machine{limit: 40 * time.Minute, suites: []suite{
-		{pkg: "test/integration/kubernetes", run: "^TestPods$/^(podsandbox|sandboxer)$/^group$/" + tests},
+func pods(tests string) suites.Machine {
+	return suites.Machine{Limit: 40 * time.Minute, Guests: guests, Suites: []suites.Suite{
+		{Pkg: "test/integration/kubernetes", Run: "^TestPods$/^(podsandbox|sandboxer)$/^group$/" + tests},
 	}}
 }

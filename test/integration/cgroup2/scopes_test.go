@@ -3,6 +3,9 @@ package cgroup2
 import (
 	"testing"
 	"time"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/vm"
+	"github.com/containerd-wazero/containerd-shim-wazero/test/integration/vm/suites"
 )
 
 // TestScopes is about cgroups that systemd makes for containers that it knows nothing
@@ -12,10 +15,10 @@ func TestScopes(t *testing.T) {
 		t.Skip("the cgroups that systemd makes are not part of the short form")
 	}
 	t.Parallel()
-	machine{systemd: true, limit: 20 * time.Minute, suites: []suite{
-		{pkg: "pkg/cgroup/scope"},
-		{pkg: "pkg/cgroup/container", run: "^TestScope"},
-		{pkg: "pkg/launcher/direct", run: "^TestScopes"},
-		{pkg: "test/integration/shim", run: "^TestScopes$"},
-	}}.run(t)
+	suites.Machine{VM: vm.Machine{Systemd: true}, Limit: 20 * time.Minute, Guests: guests, Suites: []suites.Suite{
+		{Pkg: "pkg/cgroup/scope"},
+		{Pkg: "pkg/cgroup/container", Run: "^TestScope"},
+		{Pkg: "pkg/launcher/direct", Run: "^TestScopes"},
+		{Pkg: "test/integration/shim", Run: "^TestScopes$"},
+	}}.Run(t)
 }
