@@ -16,9 +16,6 @@ func newerKernel(ctx context.Context, j job) error {
 	if err != nil {
 		return err
 	}
-	if err := d.update(ctx); err != nil {
-		return err
-	}
 	return d.kernel(ctx, j.out)
 }
 

@@ -11,9 +11,10 @@ import (
 
 // backports are the packages of Debian's backports for this machine's release, from
 // where the machine has the release itself. They are no source of the machine's: apt
-// has a list and a cache of its own for them.
+// has lists and a cache of their own for them, which are up to date.
 func (d debs) backports(ctx context.Context) (debs, error) {
-	if err := usable(); err != nil {
+	// Before, apt does not tell where it would have packages from.
+	if err := d.update(ctx); err != nil {
 		return debs{}, err
 	}
 	release, err := codename()
@@ -45,7 +46,7 @@ func (d debs) backports(ctx context.Context) (debs, error) {
 		// As for downloads: apt's own user could not enter the directory.
 		"-o", "APT::Sandbox::User=root",
 	}
-	return d, nil
+	return d, d.update(ctx)
 }
 
 // codename of the release that this machine runs.

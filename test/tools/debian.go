@@ -23,21 +23,13 @@ type debs struct {
 // update refreshes apt's lists, which may name packages that the archive has
 // replaced.
 func (d debs) update(ctx context.Context) error {
-	if err := usable(); err != nil {
-		return err
-	}
-	return runQuietly(ctx, d.work, os.Environ(), nil, "apt-get", d.args("update", "-q")...)
-}
-
-// usable tells whether apt is.
-func usable() error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return errors.New("this needs Debian's apt-get for downloads")
 	}
 	if os.Getuid() != 0 {
 		return errors.New("this needs root once: apt-get update")
 	}
-	return nil
+	return runQuietly(ctx, d.work, os.Environ(), nil, "apt-get", d.args("update", "-q")...)
 }
 
 // closure lists packages with all that they depend on, as for an empty machine:

@@ -31,8 +31,8 @@ func unload(t *testing.T, profile string) {
 	parse(t, "--remove", profile, "")
 }
 
-// parse has the flags of all containers' profiles: files that a container was given
-// from elsewhere have no path of its own.
+// parse has the parser do something about a profile, with the flags of containerd's:
+// the namespaces of a container do not have the paths of all the files that it has open.
 func parse(t *testing.T, what, profile, rules string) {
 	t.Helper()
 	source := fmt.Sprintf("profile %s flags=(attach_disconnected,mediate_deleted) { %s }", profile, rules)
