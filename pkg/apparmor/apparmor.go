@@ -11,11 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,9 +51,20 @@ func Lacks(profile string) string {
 	return ""
 }
 
+// Check tells whether Confine would succeed now, in this process. Errors are
+// fs.ErrNotExist for a profile that is not loaded.
+func Check(profile string) error {
+	return apply(profile, func(request []byte) unix.Errno {
+		return onThread(func() unix.Errno { return set(request) })
+	})
+}
+
 // Confine puts all threads of this process, which is unconfined, under a profile; none can
-// leave it. Errors are fs.ErrNotExist for one that is not loaded.
-func Confine(profile string) error {
+// leave it. Call it when there are no more signals to send between threads, as the Go runtime
+// does for system calls on all of them: a profile need not allow them.
+func Confine(profile string) error { return apply(profile, setAll) }
+
+func apply(profile string, set func(request []byte) unix.Errno) error {
 	if profile == Unconfined {
 		return nil
 	}
@@ -63,9 +72,7 @@ func Confine(profile string) error {
 	if err != nil {
 		return err
 	}
-	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_LSM_SET_SELF_ATTR, attrCurrent, uintptr(unsafe.Pointer(&request[0])), uintptr(len(request)), 0, 0, 0)
-	runtime.KeepAlive(request)
-	switch errno {
+	switch errno := set(request); errno {
 	case 0:
 		return nil
 	case unix.ENOENT:

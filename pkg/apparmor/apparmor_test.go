@@ -53,10 +53,12 @@ func TestChange(t *testing.T) {
 // TestConfineRefuses: nobody has loaded this profile, whatever the host is.
 func TestConfineRefuses(t *testing.T) {
 	t.Parallel()
-	if err := Confine("wazero-shim-test-is-not-there"); err == nil || !strings.Contains(err.Error(), `"wazero-shim-test-is-not-there"`) {
-		t.Error(err)
-	}
-	if err := Confine(Unconfined); err != nil {
-		t.Error(err)
+	for _, f := range []func(string) error{Check, Confine} {
+		if err := f("wazero-shim-test-is-not-there"); err == nil || !strings.Contains(err.Error(), `"wazero-shim-test-is-not-there"`) {
+			t.Error(err)
+		}
+		if err := f(Unconfined); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -29,11 +29,6 @@ func (o *orders) lock(g *guest) error {
 	if err := beExact(); err != nil {
 		return err
 	}
-	if r := g.job.Room; r != nil && r.AppArmor != "" {
-		if err := apparmor.Confine(r.AppArmor); err != nil {
-			return err
-		}
-	}
 	// Go ends a process that writes to a closed stdout with SIGPIPE. WASI has no
 	// signals: the guest gets an error, as a native program does that is pid 1.
 	signal.Ignore(unix.SIGPIPE)
@@ -41,7 +36,11 @@ func (o *orders) lock(g *guest) error {
 	if g.server != nil {
 		lock = cell.LockGateway
 	}
-	if err := lock(g.sockets); err != nil {
+	profile := apparmor.Unconfined
+	if r := g.job.Room; r != nil && r.AppArmor != "" {
+		profile = r.AppArmor
+	}
+	if err := lock(g.sockets, profile); err != nil {
 		return err
 	}
 	o.locked = true

@@ -348,6 +348,15 @@ func checkAppArmor(spec *specs.Spec) string {
 	return ""
 }
 
+// checkProfile tells of a profile that cannot be had before there is anything: the runner
+// takes it on as late as its start.
+func checkProfile(p *specs.Process) error {
+	if p.ApparmorProfile == "" {
+		return nil
+	}
+	return apparmor.Check(p.ApparmorProfile)
+}
+
 // checkSeccomp: the runner's own filter has to be as strict as the profile.
 func checkSeccomp(spec *specs.Spec, j *job.Job) string {
 	if spec.Linux.Seccomp == nil {

@@ -50,6 +50,9 @@ func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*la
 	if why := outsideProcess(r.Process); why != "" {
 		return nil, fmt.Errorf("exec: %s is not for a container that was made without runc: set the runtime option launcher to runc: %w", why, errdefs.ErrFailedPrecondition)
 	}
+	if err := checkProfile(r.Process); err != nil {
+		return nil, fmt.Errorf("exec: %w", err)
+	}
 	ns, err := namespacesOfProcess(c.init.Pid)
 	if err != nil {
 		return nil, err

@@ -113,6 +113,9 @@ func (l *Launcher) Create(ctx context.Context, r launcher.Request) (launcher.Con
 
 func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directContainer, warning string, retErr error) {
 	spec := r.Config.Spec
+	if err := checkProfile(spec.Process); err != nil {
+		return nil, "", err
+	}
 	ns, err := namespacesOf(spec)
 	if err != nil {
 		return nil, "", err

@@ -17,26 +17,32 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell/landlock"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 )
 
 // Lock binds all threads of the process, the guest of which can do with sockets
-// what s says. no_new_privs has to be set on them, and
+// what s says, and which takes on an AppArmor profile if that is not
+// apparmor.Unconfined. no_new_privs has to be set on them, and
 // signal handlers as they are to stay: they cannot be changed any more.
 //
 // The error wraps ENOSYS or EINVAL if the kernel is older than Linux 4.14 or has
 // no seccomp filters. A kernel without Landlock is no error, and neither is an
 // architecture without filters here (see seccomp.Supported): the interpreter runs
 // guests there.
-func Lock(s Sockets) error { return lock(s, Policy(os.Getpid(), s)) }
+func Lock(s Sockets, profile string) error { return lock(s, profile, Policy(os.Getpid(), s)) }
 
-func lock(s Sockets, policy *seccomp.Policy) error {
+func lock(s Sockets, profile string, policy *seccomp.Policy) error {
 	// It tells one thread after the other: before there are more.
 	if err := landlock.Restrict(s >= OpenSockets); err != nil {
 		return err
 	}
 	settleRuntime()
+	// Nothing tells the threads one after the other from here on: the filter is for all at once.
+	if err := apparmor.Confine(profile); err != nil {
+		return err
+	}
 	if !seccomp.Supported() {
 		return nil
 	}

@@ -10,7 +10,9 @@ import (
 
 // LockGateway is Lock for a process that answers requests itself, at listeners that it
 // has: its guests have pipes to it, and can do with sockets what s says.
-func LockGateway(s Sockets) error { return lock(s, GatewayPolicy(os.Getpid(), s)) }
+func LockGateway(s Sockets, profile string) error {
+	return lock(s, profile, GatewayPolicy(os.Getpid(), s))
+}
 
 // GatewayPolicy is Policy for such a process. No more can be done to files than there,
 // and no connection be made: what comes in can be accepted.

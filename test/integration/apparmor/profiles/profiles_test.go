@@ -90,6 +90,22 @@ func TestProfileThatDenies(t *testing.T) {
 	}
 }
 
+// TestProfileWithoutSignals: the runner's threads are told one after the other before they
+// are under it, which need not let one send a signal to another. runc's runners are under it
+// from the beginning, and do not come to an end of that.
+func TestProfileWithoutSignals(t *testing.T) {
+	c := start(t)
+	const profile = "wazero-test-no-signals"
+	load(t, profile, "file, signal (receive) peer=unconfined,")
+	k := c.Run(t, testenv.Spec{
+		ID: "quiet", Image: witness(t), Args: []string{module, "read", "/public/file", "wait"},
+		Opts: []oci.SpecOpts{apparmor.WithProfile(profile)}, RuntimeOptions: withLauncher("direct"),
+	})
+	k.Stdout.WaitFor(t, "waiting")
+	requireLabel(t, k.Pid(), enforced(profile))
+	end(t, k)
+}
+
 // TestProfileThatIsNotLoaded: the container is not made, rather than made without,
 // whether its code is there or still to be compiled. That nothing is left is checked
 // when containerd ends.

@@ -30,6 +30,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
@@ -152,9 +153,9 @@ func policy(s cell.Sockets) *seccomp.Policy {
 
 func enter(s cell.Sockets) error {
 	if isGateway() {
-		return cell.LockGateway(s)
+		return cell.LockGateway(s, apparmor.Unconfined)
 	}
-	return cell.Lock(s)
+	return cell.Lock(s, apparmor.Unconfined)
 }
 
 // sockets is what the environment says.
