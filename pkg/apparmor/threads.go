@@ -75,7 +75,12 @@ func onThread(do func() unix.Errno) unix.Errno {
 
 // spare loads a filter of system calls on this thread alone.
 func spare() unix.Errno {
-	const allow, succeed, number, sixth = unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_ERRNO | 0, 0, 16 + 5*8 // offsets in struct seccomp_data
+	const (
+		succeed = unix.SECCOMP_RET_ERRNO // number 0
+		allow   = unix.SECCOMP_RET_ALLOW
+		// Offsets in struct seccomp_data.
+		number, sixth = 0, 16 + 5*8
+	)
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err.(unix.Errno)
 	}
