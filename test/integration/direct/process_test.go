@@ -28,6 +28,14 @@ const raised = "with runc the runner has raised its soft limit"
 // none is what a process without capabilities has.
 const none = "0000000000000000"
 
+// unlessAppArmor is for comparison.missing.
+func unlessAppArmor() string {
+	if _, err := os.Stat("/sys/kernel/security/apparmor"); err != nil {
+		return "AppArmor"
+	}
+	return ""
+}
+
 // processes are about what is below process in the configuration.
 func processes() []comparison {
 	tries := []string{"write", "/public/new", "write", "/private/new", "read", "/files/closed", "directory", "/sticky/new", "directory", "/root-only"}
@@ -73,6 +81,13 @@ func processes() []comparison {
 			spec: process(func(p *specs.Process) { p.User.Umask = pointer(uint32(0)) }),
 			does: []string{"write", "/here", "directory", "/there"},
 			want: view{"file /here": "100666 0:0 5 bytes", "file /there": "40777 0:0"},
+		},
+		{
+			// Other profiles are compared in test/integration/apparmor, in a machine that has them.
+			name:    "AppArmor",
+			fields:  []string{"process.apparmorProfile"},
+			missing: unlessAppArmor(),
+			spec:    process(func(p *specs.Process) { p.ApparmorProfile = "unconfined" }),
 		},
 		{
 			name:   "root without capabilities",
