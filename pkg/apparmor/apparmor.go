@@ -34,9 +34,12 @@ const (
 )
 
 // Lacks says why processes of this host cannot be put under a profile by Confine, or be left
-// unconfined, for the name of one. It is empty if they can; whether there is the profile is
-// another question.
+// unconfined, for the name of one. It is empty if they can, and for the empty name, by which
+// nobody asks for anything. Whether there is the profile is another question.
 func Lacks(profile string) string {
+	if profile == "" {
+		return ""
+	}
 	h := host()
 	switch {
 	case profile == Unconfined && !h.on:
@@ -53,32 +56,28 @@ func Lacks(profile string) string {
 
 // Check tells whether Confine would succeed now, in this process. Errors are
 // fs.ErrNotExist for a profile that is not loaded.
-func Check(profile string) error {
-	return apply(profile, func(request []byte) unix.Errno {
-		return onThread(func() unix.Errno { return set(request) })
-	})
-}
+func Check(profile string) error { return apply(profile, try) }
 
 // Confine puts all threads of this process, which is unconfined, under a profile; none can
 // leave it. Call it when there are no more signals to send between threads, as the Go runtime
 // does for system calls on all of them: a profile need not allow them.
 func Confine(profile string) error { return apply(profile, setAll) }
 
-func apply(profile string, set func(request []byte) unix.Errno) error {
-	if profile == Unconfined {
+func apply(profile string, set func(request []byte) error) error {
+	if profile == "" || profile == Unconfined {
 		return nil
 	}
 	request, err := change(profile)
 	if err != nil {
 		return err
 	}
-	switch errno := set(request); errno {
-	case 0:
+	switch err := set(request); {
+	case err == nil:
 		return nil
-	case unix.ENOENT:
-		return fmt.Errorf("the AppArmor profile %q is not loaded on this node: %w", profile, errno)
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("the AppArmor profile %q is not loaded on this node: %w", profile, err)
 	default:
-		return fmt.Errorf("the AppArmor profile %q: %w", profile, errno)
+		return fmt.Errorf("the AppArmor profile %q: %w", profile, err)
 	}
 }
 

@@ -9,44 +9,59 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 )
 
 // sparing is the sixth argument of a call, of which the kernel reads four, that threads
-// with the filter of spare do not make.
+// with the filter spare do not make.
 const sparing = 0x77617a65
 
-// set makes this thread take on a profile.
-func set(request []byte) unix.Errno {
-	_, _, errno := unix.RawSyscall6(unix.SYS_LSM_SET_SELF_ATTR, attrCurrent, uintptr(unsafe.Pointer(&request[0])), uintptr(len(request)), 0, 0, 0)
-	return errno
+var spare = seccomp.Policy{
+	Rules:     []seccomp.Rule{{Call: unix.SYS_LSM_SET_SELF_ATTR, If: []seccomp.Condition{seccomp.Equal32(5, sparing)}, Then: seccomp.Pretend}},
+	Otherwise: seccomp.Allow,
+}
+
+// try makes a thread take on a profile, and end.
+func try(request []byte) error {
+	return onThread(func() error {
+		_, _, errno := unix.RawSyscall6(unix.SYS_LSM_SET_SELF_ATTR, attrCurrent, uintptr(unsafe.Pointer(&request[0])), uintptr(len(request)), 0, 0, 0)
+		return failure(errno)
+	})
 }
 
 // setAll makes every thread do so. The Go runtime calls for this thread first and sends
 // signals to the others then, which few profiles let a confined thread do to one that is
 // not: the runtime would wait for ever. So they are sent by a thread that the kernel only
 // tells that its call has succeeded, and that ends.
-func setAll(request []byte) unix.Errno {
+func setAll(request []byte) error {
 	// The runtime ends the process if the others' calls do not end as this thread's.
-	if errno := onThread(func() unix.Errno { return set(request) }); errno != 0 {
-		return errno
+	if err := try(request); err != nil {
+		return err
 	}
-	errno := onThread(func() unix.Errno {
-		if errno := spare(); errno != 0 {
-			return errno
+	return onThread(func() error {
+		if err := spare.LoadOnThread(); err != nil {
+			return err
 		}
 		_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_LSM_SET_SELF_ATTR, attrCurrent, uintptr(unsafe.Pointer(&request[0])), uintptr(len(request)), 0, 0, sparing)
-		return errno
+		runtime.KeepAlive(request)
+		return failure(errno)
 	})
-	runtime.KeepAlive(request)
-	return errno
+}
+
+func failure(errno unix.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // onThread calls do on a thread that has ended when onThread returns: nothing that it has
 // taken on is left.
-func onThread(do func() unix.Errno) unix.Errno {
+func onThread(do func() error) error {
 	type result struct {
 		thread int
-		errno  unix.Errno
+		err    error
 	}
 	results := make(chan result)
 	var run func()
@@ -70,38 +85,5 @@ func onThread(do func() unix.Errno) unix.Errno {
 	for !errors.Is(unix.Tgkill(os.Getpid(), r.thread, 0), unix.ESRCH) {
 		time.Sleep(50 * time.Microsecond)
 	}
-	return r.errno
+	return r.err
 }
-
-// spare loads a filter of system calls on this thread alone.
-func spare() unix.Errno {
-	const (
-		succeed = unix.SECCOMP_RET_ERRNO // number 0
-		allow   = unix.SECCOMP_RET_ALLOW
-		// Offsets in struct seccomp_data.
-		number, sixth = 0, 16 + 5*8
-	)
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err.(unix.Errno)
-	}
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_LSM_SET_SELF_ATTR, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: sixth + lowHalf},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: sparing, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: succeed},
-		{Code: unix.BPF_RET | unix.BPF_K, K: allow},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
-	runtime.KeepAlive(filter)
-	return errno
-}
-
-// lowHalf is the offset of the low 32 bits of an argument.
-var lowHalf = func() uint32 {
-	if one := uint64(1); *(*byte)(unsafe.Pointer(&one)) == 1 {
-		return 0
-	}
-	return 4
-}()

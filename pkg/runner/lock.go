@@ -2,12 +2,10 @@ package runner
 
 import (
 	"errors"
-	"fmt"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/privilege"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
@@ -36,9 +34,9 @@ func (o *orders) lock(g *guest) error {
 	if g.server != nil {
 		lock = cell.LockGateway
 	}
-	profile := apparmor.Unconfined
-	if r := g.job.Room; r != nil && r.AppArmor != "" {
-		profile = r.AppArmor
+	var profile string
+	if g.job.Room != nil {
+		profile = g.job.Room.AppArmor
 	}
 	if err := lock(g.sockets, profile); err != nil {
 		return err
@@ -53,10 +51,7 @@ func beExact() error {
 	if slack, err := timerslack.Get(); err == nil && slack == timerslack.Default {
 		return nil
 	}
-	if err := timerslack.SetAll(timerslack.Default); err != nil {
-		return fmt.Errorf("set the timer slack: %w", err)
-	}
-	return nil
+	return privilege.OnAllThreads("set the timer slack", unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(timerslack.Default), 0)
 }
 
 // shimAlive finds a shim that ended before DieWithParent asked to be told.

@@ -22,6 +22,8 @@ const (
 	Allow Action = unix.SECCOMP_RET_ALLOW
 	// Kill ends the process with all its threads, by SIGSYS.
 	Kill Action = unix.SECCOMP_RET_KILL_PROCESS
+	// Pretend tells that it has succeeded with 0, and does not carry it out.
+	Pretend Action = unix.SECCOMP_RET_ERRNO
 )
 
 // Fail makes it fail with errno, which MUST NOT be 0.
@@ -67,7 +69,12 @@ type Policy struct {
 //
 // The error is ENOSYS or EINVAL, wrapped, if the kernel has no seccomp filters or
 // is older than Linux 4.14.
-func (p *Policy) Load() error {
+func (p *Policy) Load() error { return p.load(unix.SECCOMP_FILTER_FLAG_TSYNC) }
+
+// LoadOnThread is Load for the calling thread alone, to which the caller is locked.
+func (p *Policy) LoadOnThread() error { return p.load(0) }
+
+func (p *Policy) load(flags uintptr) error {
 	program, err := p.assemble()
 	if err != nil {
 		return err
@@ -82,7 +89,7 @@ func (p *Policy) Load() error {
 		}
 	}
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
+	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(program)
 	if errno != 0 {
 		return fmt.Errorf("load the system call filter: %w", errno)

@@ -31,14 +31,6 @@ func Set(s Slack) error {
 	return nil
 }
 
-// SetAll changes that of all threads of the process; later ones inherit it.
-func SetAll(s Slack) error {
-	if _, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, syscall.PR_SET_TIMERSLACK, uintptr(s), 0); errno != 0 {
-		return errno
-	}
-	return nil
-}
-
 // Get returns that of the calling thread.
 func Get() (Slack, error) {
 	s, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_GET_TIMERSLACK, 0, 0)

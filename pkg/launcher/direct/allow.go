@@ -339,22 +339,10 @@ func checkPropagation(spec *specs.Spec) string {
 
 // checkAppArmor: the runner has to be able to put all of its threads under the profile.
 func checkAppArmor(spec *specs.Spec) string {
-	if spec.Process.ApparmorProfile == "" {
-		return ""
-	}
 	if why := apparmor.Lacks(spec.Process.ApparmorProfile); why != "" {
 		return "process.apparmorProfile: " + why
 	}
 	return ""
-}
-
-// checkProfile tells of a profile that cannot be had before there is anything: the runner
-// takes it on as late as its start.
-func checkProfile(p *specs.Process) error {
-	if p.ApparmorProfile == "" {
-		return nil
-	}
-	return apparmor.Check(p.ApparmorProfile)
 }
 
 // checkSeccomp: the runner's own filter has to be as strict as the profile.

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/launcher"
@@ -50,7 +51,7 @@ func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*la
 	if why := outsideProcess(r.Process); why != "" {
 		return nil, fmt.Errorf("exec: %s is not for a container that was made without runc: set the runtime option launcher to runc: %w", why, errdefs.ErrFailedPrecondition)
 	}
-	if err := checkProfile(r.Process); err != nil {
+	if err := apparmor.Check(r.Process.ApparmorProfile); err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
 	ns, err := namespacesOfProcess(c.init.Pid)

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/scope"
@@ -113,7 +114,8 @@ func (l *Launcher) Create(ctx context.Context, r launcher.Request) (launcher.Con
 
 func (l *Launcher) create(ctx context.Context, r launcher.Request) (_ *directContainer, warning string, retErr error) {
 	spec := r.Config.Spec
-	if err := checkProfile(spec.Process); err != nil {
+	// The runner takes it on as late as its start.
+	if err := apparmor.Check(spec.Process.ApparmorProfile); err != nil {
 		return nil, "", err
 	}
 	ns, err := namespacesOf(spec)

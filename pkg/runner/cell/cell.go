@@ -23,8 +23,8 @@ import (
 )
 
 // Lock binds all threads of the process, the guest of which can do with sockets
-// what s says, and which takes on an AppArmor profile if that is not
-// apparmor.Unconfined. no_new_privs has to be set on them, and
+// what s says, and which takes on an AppArmor profile if there is the
+// name of one. no_new_privs has to be set on them, and
 // signal handlers as they are to stay: they cannot be changed any more.
 //
 // The error wraps ENOSYS or EINVAL if the kernel is older than Linux 4.14 or has

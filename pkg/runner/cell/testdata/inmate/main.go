@@ -30,7 +30,6 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
@@ -153,9 +152,9 @@ func policy(s cell.Sockets) *seccomp.Policy {
 
 func enter(s cell.Sockets) error {
 	if isGateway() {
-		return cell.LockGateway(s, apparmor.Unconfined)
+		return cell.LockGateway(s, "")
 	}
-	return cell.Lock(s, apparmor.Unconfined)
+	return cell.Lock(s, "")
 }
 
 // sockets is what the environment says.
