@@ -23,7 +23,7 @@ tools: ## daemons and compilers that the tests need, built once into ~/.cache
 	$(TOOL) all
 
 demo: ## run the examples under a private containerd
-	test/demo
+	$(call suite,demo,test/demo)
 
 # Each suite prints its time at the end, also when it fails.
 define suite
