@@ -337,6 +337,30 @@ func TestCloseTriesAtOnceAndEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// A shim that ends has a few seconds for its last events, and containerd may be there for
+// one of them only.
+func TestCloseFindsADaemonThatIsThereForASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var begin time.Time
+		q := New("default", func(context.Context, *Envelope) error {
+			if passed := time.Since(begin); passed < 8*time.Second || passed > 9*time.Second {
+				return errors.New("connection refused")
+			}
+			return nil
+		}, quiet())
+		q.Publish(&TaskExit{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		begin = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := q.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFullQueueDropsOOMEventsFirst(t *testing.T) {
 	t.Parallel()
 	q := &Queue{limit: 4, wake: make(chan struct{}, 1), log: quiet(), namespace: "default"}

@@ -28,6 +28,8 @@ const (
 	// minBackoff and maxBackoff are the pauses between attempts; they double.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
+	// lastBackoff is maxBackoff for what is left when the queue is closed.
+	lastBackoff = 500 * time.Millisecond
 	// maxRefusals is how often containerd may answer an event with an error
 	// before the event is dropped for those behind it.
 	maxRefusals = 5
@@ -204,7 +206,7 @@ func (q *Queue) unpop(e *Envelope) {
 
 // deliver returns false when ctx ended first.
 func (q *Queue) deliver(ctx context.Context, e *Envelope) bool {
-	backoff := minBackoff
+	backoff, longest := minBackoff, maxBackoff
 	closing := q.closing
 	refusals := 0
 	for attempt := 1; ; attempt++ {
@@ -229,10 +231,10 @@ func (q *Queue) deliver(ctx context.Context, e *Envelope) bool {
 		pause := time.NewTimer(backoff - rand.N(backoff/4))
 		select {
 		case <-pause.C:
-			backoff = min(2*backoff, maxBackoff)
+			backoff = min(2*backoff, longest)
 		case <-closing:
 			// One attempt at once, then in short steps: there is little time.
-			backoff, closing = minBackoff, nil
+			backoff, longest, closing = minBackoff, lastBackoff, nil
 		case <-ctx.Done():
 		}
 		pause.Stop()

@@ -227,10 +227,10 @@ func (c *Containerd) cleanup(t testing.TB, before inventory) {
 		t.Errorf("containers left: %s", strings.Fields(out))
 	}
 	c.Stop()
+	checkLeaks(t, c, before)
 	if t.Failed() {
 		t.Logf("--- end of containerd's log\n%s", tail(c.Log(), 60))
 	}
-	checkLeaks(t, c, before)
 	if err := os.RemoveAll(c.Dir); err != nil {
 		t.Errorf("remove %s: %v", c.Dir, err)
 	}

@@ -46,12 +46,19 @@ func takeInventory(t testing.TB, c *Containerd) inventory {
 	return inv
 }
 
-// checkLeaks fails the test if something is there that was not there before.
-// What is just going away gets a few seconds.
+// What ends may take some time to do so. A shim that containerd has forgotten waits 3 s for
+// clients, and if containerd is away then, 10 s for it to take the last events.
+const (
+	goingAway = 20 * time.Second
+	usual     = 5 * time.Second // what takes longer is logged
+)
+
+// checkLeaks fails the test if something is there that was not there before, and does
+// not go away.
 func checkLeaks(t testing.TB, c *Containerd, before inventory) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(Slow(5 * time.Second)); ; time.Sleep(50 * time.Millisecond) {
+	for begin, late := time.Now(), false; ; time.Sleep(50 * time.Millisecond) {
 		left = left[:0]
 		for line := range takeInventory(t, c) {
 			if !before[line] {
@@ -65,8 +72,13 @@ func checkLeaks(t testing.TB, c *Containerd, before inventory) {
 			}
 			return
 		}
-		if time.Now().After(deadline) {
-			slices.Sort(left)
+		slices.Sort(left)
+		waited := time.Since(begin)
+		if waited > Slow(usual) && !late {
+			late = true
+			t.Logf("still there after %s:\n  %s", waited.Round(time.Millisecond), strings.Join(left, "\n  "))
+		}
+		if waited > Slow(goingAway) {
 			t.Errorf("%d things are left behind:\n  %s", len(left), strings.Join(left, "\n  "))
 			removeLeaks(t, c, left)
 			return
