@@ -9,7 +9,6 @@ package privilege
 import (
 	"fmt"
 	"runtime"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -134,13 +133,4 @@ func NoNewPrivileges() error {
 		return nil // since exec
 	}
 	return OnAllThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
-}
-
-// OnAllThreads runs a system call on every thread.
-func OnAllThreads(what string, trap, a, b, c uintptr) error {
-	_, _, errno := syscall.AllThreadsSyscall6(trap, a, b, c, 0, 0, 0)
-	if errno != 0 {
-		return fmt.Errorf("%s: %w", what, errno)
-	}
-	return nil
 }

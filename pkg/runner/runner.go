@@ -95,6 +95,9 @@ func load(ctx context.Context, control *orders, open gateway.Open) (*guest, erro
 	if err := tidyDescriptors(); err != nil {
 		return nil, err
 	}
+	if err := privilege.CheckThreads(); err != nil {
+		return nil, err
+	}
 	j, err := readJob()
 	if err != nil {
 		return nil, err

@@ -92,18 +92,28 @@ func TestProfileThatDenies(t *testing.T) {
 
 // TestProfileWithoutSignals: the runner's threads are told one after the other before they
 // are under it, which need not let one send a signal to another. runc's runners are under it
-// from the beginning, and do not come to an end of that.
+// from the beginning, and say what they would wait for.
 func TestProfileWithoutSignals(t *testing.T) {
 	c := start(t)
 	const profile = "wazero-test-no-signals"
 	load(t, profile, "file, signal (receive) peer=unconfined,")
-	k := c.Run(t, testenv.Spec{
+	spec := testenv.Spec{
 		ID: "quiet", Image: witness(t), Args: []string{module, "read", "/public/file", "wait"},
 		Opts: []oci.SpecOpts{apparmor.WithProfile(profile)}, RuntimeOptions: withLauncher("direct"),
-	})
+	}
+	k := c.Run(t, spec)
 	k.Stdout.WaitFor(t, "waiting")
 	requireLabel(t, k.Pid(), enforced(profile))
 	end(t, k)
+
+	spec.ID, spec.RuntimeOptions = "refused", withLauncher("runc")
+	k, err := c.Create(t, spec)
+	if err == nil {
+		err = k.Start(k.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "signal peer=@{profile_name},") {
+		t.Errorf("by runc: %v, which should say what the profile lacks", err)
+	}
 }
 
 // TestProfileThatIsNotLoaded: the container is not made, rather than made without,
