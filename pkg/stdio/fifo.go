@@ -2,7 +2,6 @@ package stdio
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -56,35 +55,6 @@ func (s *Streams) openOutput(c Config, target, name string) (*os.File, error) {
 	}
 }
 
-// openPath opens a FIFO for writing, together with a read end that the shim
-// keeps, or appends to a file.
-func (s *Streams) openPath(path string, uid, gid int) (*os.File, error) {
-	keeper, err := openFlags(path, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err != nil {
-		return nil, err
-	}
-	fifo, err := isFIFO(keeper)
-	if err != nil || !fifo {
-		keeper.Close()
-		if err != nil {
-			return nil, err
-		}
-		return openFlags(path, unix.O_WRONLY|unix.O_APPEND)
-	}
-	s.keepers = append(s.keepers, keeper)
-	w, err := openFlags(path, unix.O_WRONLY) // a reader exists: does not block
-	if err != nil {
-		return nil, err
-	}
-	if uid != 0 || gid != 0 {
-		if err := w.Chown(uid, gid); err != nil {
-			w.Close()
-			return nil, fmt.Errorf("give the FIFO to the container's user: %w", err)
-		}
-	}
-	return w, nil
-}
-
 // openLogFile appends to path, which is made if need be (file://).
 func openLogFile(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -95,16 +65,11 @@ func openLogFile(path string) (*os.File, error) {
 
 // openFlags is os.OpenFile without its additions (O_NONBLOCK handling, retry).
 func openFlags(path string, flags int) (*os.File, error) {
-	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-		}
-		return os.NewFile(uintptr(fd), path), nil
+	fd, err := openBare(path, flags)
+	if err != nil {
+		return nil, err
 	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 func isFIFO(f *os.File) (bool, error) {

@@ -6,13 +6,14 @@
 // no byte of it passes through the shim, and what was written is there even if
 // the shim dies. The shim keeps a read end of each output FIFO, so that a reader
 // that goes away (a containerd restart) neither kills the writer nor loses what
-// is in the pipe. Input comes through a pipe that the shim feeds: see stdin.
+// is in the pipe. One that comes after the process has ended finds its output, and its end. Input comes through a pipe that the shim feeds: see stdin.
 package stdio
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 )
 
 // Config names the streams of one process.
@@ -37,15 +38,20 @@ type Streams struct {
 	in, out, err *os.File // the process's ends; closed after its start
 	stdin        *stdin   // a client's FIFO; nil without one
 	pipe         *os.File // where stdin goes to, unless that is a terminal
-	keepers      []*os.File
+	outputs      []*output
 	logger       *logger
 	term         *terminal // with Config.Terminal
+
+	mu      sync.Mutex // with the following: Close may come at any time
+	closed  bool
+	closing chan struct{} // closed by Close
+	late    sync.WaitGroup
 }
 
 // Open opens all streams. Nothing blocks: FIFOs are opened whether or not the
 // other end is there.
 func Open(c Config) (_ *Streams, retErr error) {
-	s := &Streams{}
+	s := &Streams{closing: make(chan struct{})}
 	defer func() {
 		if retErr != nil {
 			s.Close()
@@ -102,6 +108,16 @@ func (s *Streams) CloseStdin() {
 	}
 }
 
+// Ended is to be called when the process has ended, and before that is told. It waits until
+// all output of a terminal has been taken, at most terminalDrain, and leaves the output of
+// others for readers that are not there yet.
+func (s *Streams) Ended() {
+	if s.term != nil {
+		s.term.drain()
+	}
+	s.awaitReaders()
+}
+
 // Close gives everything back. With a terminal or a logging program it waits,
 // for a bounded time, until all output has arrived.
 func (s *Streams) Close() {
@@ -118,10 +134,16 @@ func (s *Streams) Close() {
 	if s.logger != nil {
 		s.logger.close()
 	}
-	for _, k := range s.keepers {
-		k.Close()
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
 	}
-	s.keepers = nil
+	s.mu.Unlock()
+	s.late.Wait()
+	for _, o := range s.outputs {
+		o.close()
+	}
 }
 
 // closeAll closes the files that are open and forgets them.

@@ -232,7 +232,7 @@ func TestNoStreamsAreNull(t *testing.T) {
 		t.Error(err)
 	}
 	s.CloseStdin()
-	s.Drain()
+	s.Ended()
 }
 
 func TestWrongTargetsAreErrorsThatNameThem(t *testing.T) {
@@ -342,7 +342,7 @@ func TestTerminalIsDrainedAfterItsProcess(t *testing.T) {
 	const text = "output of a process that ends\r\n"
 	write(t, tty, strings.TrimSuffix(text, "\r\n")+"\n")
 	must(t, tty.Close())
-	s.Drain()
+	s.Ended()
 	data, err := io.ReadAll(reader)
 	if err != nil || string(data) != text {
 		t.Errorf("read %q, %v", data, err)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminalDrain is how long Close waits for a reader of a terminal's output
+// terminalDrain is how long Ended waits for a reader of a terminal's output
 // after its process has ended.
 const terminalDrain = 10 * time.Second
 
@@ -129,14 +129,8 @@ func (t *terminal) input() io.Writer {
 	return t.master
 }
 
-// Drain waits until all output of an ended process has been taken, at most
-// terminalDrain. The output FIFO is closed then, which tells the reader.
-func (s *Streams) Drain() {
-	if s.term != nil {
-		s.term.drain()
-	}
-}
-
+// drain waits for the output of an ended process. The output FIFO is closed then, which
+// tells the reader.
 func (t *terminal) drain() {
 	t.mu.Lock()
 	copied, stdout := t.copied, t.stdout

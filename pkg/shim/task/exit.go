@@ -47,7 +47,7 @@ func (s *Service) waitInit(c *container) {
 	if err := c.dir.WriteExit(bundle.Exit{Pid: e.Pid, Status: e.Status, At: e.At}); err != nil {
 		s.logger(c.id).WithError(err).Warn("the exit status is lost if the shim is killed")
 	}
-	c.init.streamsDrain()
+	c.init.streamsEnded()
 	s.exited(c.init, e, oom)
 	c.init.os.LetGo()
 }
@@ -56,7 +56,7 @@ func (s *Service) waitInit(c *container) {
 func (s *Service) waitExec(p *process, os *launcher.Process) {
 	e, outOfMemory := os.Wait()
 	oom := p.container.oomNews() || outOfMemory
-	p.streamsDrain()
+	p.streamsEnded()
 	s.exited(p, e, oom)
 }
 
@@ -121,13 +121,13 @@ func (p *process) stopLocked(e exit) bool {
 	return true
 }
 
-// streamsDrain waits, for a bounded time, until a terminal's output is copied.
-func (p *process) streamsDrain() {
+// streamsEnded waits, for a bounded time, until a terminal's output is copied.
+func (p *process) streamsEnded() {
 	p.mu.Lock()
 	streams := p.streams
 	p.mu.Unlock()
 	if streams != nil {
-		streams.Drain()
+		streams.Ended()
 	}
 }
 

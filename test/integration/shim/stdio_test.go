@@ -214,6 +214,66 @@ func TestReadersComeAndGo(t *testing.T) {
 	})
 }
 
+// TestReaderAfterTheEnd: containerd and its clients open FIFOs in the background, and may not
+// have come so far when a process has ended.
+func TestReaderAfterTheEnd(t *testing.T) {
+	eachGuest(t, func(t *testing.T, d *daemon, k kind) {
+		c := d.container("c", k.multi, "both")
+		io := c.unreadFIFOs("init")
+		c.stdout, c.stderr = io.stdout, io.stderr
+		c.ended()
+		c.requireUnread(io)
+		requireKind(t, "Delete", second(c.delete("")), ok)
+
+		c = d.container("of-exec", k.multi, "sleep").run()
+		for i := range 3 {
+			id := fmt.Sprint("e", i)
+			io := c.unreadFIFOs(id)
+			c.execRun(id, io, k.multi, "both")
+			if status := c.exitStatus(id); status != 0 {
+				t.Errorf("exit status is %d", status)
+			}
+			c.requireUnread(io)
+			requireKind(t, "Delete", second(c.delete(id)), ok)
+		}
+		io = c.unreadFIFOs("deleted")
+		c.execRun("deleted", io, k.multi, "both")
+		c.exitStatus("deleted")
+		atOnce(t, "Delete without a reader", 2*time.Second, func() { requireKind(t, "Delete", second(c.delete("deleted")), ok) })
+		must(t, c.kill("", syscall.SIGKILL))
+		c.exitStatus("")
+	})
+}
+
+// unreadFIFOs are output FIFOs that nobody reads yet.
+func (c *container) unreadFIFOs(name string) stdio {
+	c.t.Helper()
+	io := stdio{stdout: filepath.Join(c.bundle, name+"-out"), stderr: filepath.Join(c.bundle, name+"-err")}
+	for _, path := range []string{io.stdout, io.stderr} {
+		must(c.t, syscall.Mkfifo(path, 0o600))
+	}
+	return io
+}
+
+// requireUnread reads what the guest's command "both" has written.
+func (c *container) requireUnread(from stdio) {
+	c.t.Helper()
+	for path, want := range map[string]string{from.stdout: "to stdout\n", from.stderr: "to stderr\n"} {
+		ended := make(chan struct{})
+		var got []byte
+		var err error
+		go func() {
+			defer close(ended)
+			got, err = os.ReadFile(path) // waits for a writer, then for its end
+		}()
+		within(c.t, "end of "+path, ended)
+		must(c.t, err)
+		if string(got) != want {
+			c.t.Errorf("%s has %q, want %q", path, got, want)
+		}
+	}
+}
+
 // loggers are shell scripts: stdout of the container is on descriptor 3, stderr
 // on 4, and closing 5 says that the logger is ready.
 const (

@@ -1,0 +1,132 @@
+package stdio
+
+import (
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/containerd/console"
+	"golang.org/x/sys/unix"
+)
+
+// read opens a FIFO as containerd does, waiting for a writer, and reads it to its end.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := os.OpenFile(path, os.O_RDONLY, 0)
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		defer f.Close()
+		data, err := io.ReadAll(f)
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		must(t, r.err)
+		return string(r.data)
+	case <-time.After(patience):
+		t.Fatal("the reader waits for ever")
+		return ""
+	}
+}
+
+// ended has a process write to stdout, and end.
+func ended(t *testing.T, s *Streams, text string) {
+	t.Helper()
+	_, out, _ := s.Files()
+	write(t, out, text)
+	s.ProcessStarted() // now nothing but the process would have it open
+	s.Ended()
+}
+
+func TestReaderThatComesAfterTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]time.Duration{"at once": 0, "late": 100 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := mkfifo(t, "out"), mkfifo(t, "err")
+			ended(t, open(t, Config{Stdout: out, Stderr: err}), "last words")
+			time.Sleep(late)
+			if got := read(t, out); got != "last words" {
+				t.Errorf("stdout is %q", got)
+			}
+			if got := read(t, err); got != "" {
+				t.Errorf("stderr is %q", got)
+			}
+		})
+	}
+}
+
+// That is what a restart of containerd looks like.
+func TestReaderThatComesBackAfterTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	path := mkfifo(t, "out")
+	before, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	must(t, err)
+	s := open(t, Config{Stdout: path})
+	must(t, before.Close())
+	ended(t, s, "while you were away")
+	if got := read(t, path); got != "while you were away" {
+		t.Errorf("it reads %q", got)
+	}
+}
+
+func TestReaderOfATerminalThatComesAfterTheEndOfTheProcess(t *testing.T) {
+	t.Parallel()
+	path := mkfifo(t, "out")
+	s := open(t, Config{Terminal: true, Stdout: path})
+	master, slave, err := console.NewPty()
+	must(t, err)
+	tty, err := os.OpenFile(slave, os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	must(t, s.Attach(master))
+	write(t, tty, "last words\n")
+	must(t, tty.Close())
+	s.Ended()
+	if got := read(t, path); got != "last words\r\n" {
+		t.Errorf("it reads %q", got)
+	}
+}
+
+// A reader that has got everything needs nothing: the end of the process was its end.
+func TestNobodyIsAwaitedWhoHasReadEverything(t *testing.T) {
+	t.Parallel()
+	path := mkfifo(t, "out")
+	reader, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	must(t, err)
+	s := open(t, Config{Stdout: path})
+	ended(t, s, "")
+	must(t, reader.Close())
+	if w, err := openBare(path, unix.O_WRONLY|unix.O_NONBLOCK); err != nil {
+		t.Errorf("the shim's own end is gone: %v", err)
+	} else {
+		unix.Close(w)
+	}
+	again, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	must(t, err)
+	defer again.Close()
+	if n, err := again.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("somebody has it open for writing: %d, %v", n, err)
+	}
+}
+
+func TestCloseDoesNotWaitForReaders(t *testing.T) {
+	t.Parallel()
+	path := mkfifo(t, "out")
+	s := open(t, Config{Stdout: path})
+	ended(t, s, "nobody reads this")
+	s.Close()
+	s.Ended()
+	s.Close()
+	if _, err := openBare(path, unix.O_WRONLY|unix.O_NONBLOCK); err == nil {
+		t.Error("somebody has it open for reading")
+	}
+}
