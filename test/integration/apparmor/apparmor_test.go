@@ -16,7 +16,7 @@ func TestAppArmor(t *testing.T) {
 	suites.Machine{
 		VM:     vm.Machine{Kernel: testenv.Tool(t, "kernel", vm.NewerKernel), SecurityFS: true},
 		Limit:  20 * time.Minute,
-		Tools:  []string{"containerd", "runc"},
+		Tools:  []string{"containerd", "runc", "dockerd", "docker-cli", "docker-buildx", "cri-tools"},
 		Path:   []string{testenv.Tool(t, "apparmor", "debian12")},
 		Guests: map[string][]testenv.Kind{"witness": {testenv.Wasm}},
 		Suites: []suites.Suite{
