@@ -131,20 +131,34 @@ func (p *Process) DiesOf(sig unix.Signal) bool {
 }
 
 func (p *Process) send(sig unix.Signal) error {
-	err := os.ErrProcessDone
-	if p.pidfd != nil {
-		err = unix.PidfdSendSignal(int(p.pidfd.Fd()), sig, nil, 0)
-	}
+	err := p.sendByPidfd(sig)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, unix.ESRCH), errors.Is(err, os.ErrProcessDone), errors.Is(err, unix.EBADF):
+	case errors.Is(err, unix.ESRCH), errors.Is(err, os.ErrProcessDone):
 		return fmt.Errorf("process %d has finished: %w", p.Pid, errdefs.ErrNotFound)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("signal %d: %w", int(sig), errdefs.ErrInvalidArgument)
 	default:
 		return fmt.Errorf("send signal %d to process %d: %w", int(sig), p.Pid, err)
 	}
+}
+
+// sendByPidfd holds the pidfd open meanwhile: after a Release, its number may be that
+// of another process's.
+func (p *Process) sendByPidfd(sig unix.Signal) error {
+	if p.pidfd == nil {
+		return os.ErrProcessDone
+	}
+	conn, err := p.pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), sig, nil, 0) }) != nil {
+		return os.ErrProcessDone // it is closed
+	}
+	return sent
 }
 
 // Discard ends a process that nobody gets to know.

@@ -2,7 +2,9 @@ package launcher
 
 import (
 	"net"
+	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -151,6 +153,41 @@ func TestSignalToAnEndedProcessIsNotFound(t *testing.T) {
 	must(t, err)
 	if err := late.Signal(unix.SIGKILL); !errdefs.IsNotFound(err) {
 		t.Error(err)
+	}
+}
+
+// A signal that comes together with Release does not reach the process whose pidfd
+// gets the number of the one that is closed.
+func TestSignalDuringReleaseMeetsNoStranger(t *testing.T) {
+	t.Parallel()
+	ended := child(t, false, "true")
+	pidfd := int(ended.pidfd.Fd())
+	ended.Wait()
+	var met atomic.Bool
+	for range 5000 {
+		fd, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)
+		must(t, err)
+		p := &Process{Pid: ended.Pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
+		begun, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			close(begun)
+			for range 20 {
+				if p.Signal(0) == nil {
+					met.Store(true)
+				}
+			}
+		}()
+		<-begun
+		p.Release()
+		stranger, err := unix.PidfdOpen(os.Getpid(), 0)
+		must(t, err)
+		<-done
+		must(t, unix.Close(stranger))
+	}
+	ended.Release()
+	if met.Load() {
+		t.Error("a process that runs got a signal for one that has ended")
 	}
 }
 
