@@ -12,9 +12,10 @@ import (
 
 // handleSignals keeps signals from ending containers: SIGTERM and SIGINT call
 // stop, which does nothing while there is a container, SIGUSR1 writes all
-// stacks to the log, SIGPIPE and SIGHUP are ignored.
+// stacks to the log, SIGPIPE and SIGHUP do nothing.
 func handleSignals(ctx context.Context, logger *log.Entry, stop func()) {
-	signal.Ignore(unix.SIGPIPE, unix.SIGHUP)
+	// Not signal.Ignore: programs that the shim starts would ignore them, too.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE, unix.SIGHUP) // nobody reads it
 	sigs := make(chan os.Signal, 8)
 	signal.Notify(sigs, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1)
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"strings"
 	"syscall"
 	"testing"
@@ -181,6 +182,65 @@ func TestPausedContainers(t *testing.T) {
 	})
 }
 
+// TestExecInAPausedContainer: it is refused, and the shim goes on.
+func TestExecInAPausedContainer(t *testing.T) {
+	eachGuest(t, func(t *testing.T, d *daemon, k kind) {
+		c := d.container("c", k.multi, "sleep").run()
+		must(t, c.pause())
+		must(t, c.exec("e", stdio{}, k.multi, "sleep"))
+		atOnce(t, "start of an exec", 2*time.Second, func() {
+			requireKind(t, "Start", c.start("e"), failedPrecondition)
+		})
+		c.requireStatus("", tasktypes.Status_PAUSED)
+		requireKind(t, "Delete", second(c.delete("e")), ok)
+		must(t, c.resume())
+		c.execRun("e", stdio{}, k.multi, "exit", "3")
+		if status := c.exitStatus("e"); status != 3 {
+			t.Errorf("exit status of a later exec is %d", status)
+		}
+	})
+}
+
+// TestPauseMeetsOtherCalls: whatever comes first, what is killed ends, and nothing hangs.
+func TestPauseMeetsOtherCalls(t *testing.T) {
+	eachGuest(t, func(t *testing.T, d *daemon, k kind) {
+		for i := range 8 {
+			c := d.container(fmt.Sprint("c", i), k.multi, "sleep").run()
+			must(t, c.exec("e", stdio{}, k.multi, "sleep"))
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				_ = c.start("e") // refused if it comes after
+			})
+			calls.Go(func() { must(t, c.pause()) })
+			within(t, "end of both calls", closedAfter(&calls))
+			must(t, c.resume())
+
+			var status uint32
+			calls.Go(func() { _ = c.pause() }) // refused if it comes after
+			calls.Go(func() {
+				time.Sleep(time.Duration(i) * 200 * time.Microsecond)
+				must(t, c.kill("", syscall.SIGKILL))
+				status = c.exitStatus("")
+			})
+			within(t, "end of what was killed", closedAfter(&calls))
+			if status != 137 {
+				t.Errorf("exit status is %d, want 137", status)
+			}
+		}
+	})
+}
+
+// closedAfter is closed when all have ended.
+func closedAfter(calls *sync.WaitGroup) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		calls.Wait()
+	}()
+	return ended
+}
+
 // TestStopOfAPausedGuest: SIGTERM ends a guest also then, as SIGKILL would.
 func TestStopOfAPausedGuest(t *testing.T) {
 	t.Parallel()
@@ -209,6 +269,27 @@ func TestTheShimOutlivesSignals(t *testing.T) {
 		return nil
 	})
 	c.requireStatus("", tasktypes.Status_RUNNING)
+}
+
+// TestProgramsDoNotIgnoreWhatTheShimOutlives: a shell could not undo that.
+func TestProgramsDoNotIgnoreWhatTheShimOutlives(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t, v3)
+	c := d.container("c", multiWasm, "both")
+	c.logger(`exec 5>&-; grep SigIgn /proc/self/status > "$1.out"; cat <&4 & cat <&3; wait`)
+	c.ended()
+	requireKind(t, "Delete", second(c.delete("")), ok)
+	status, err := os.ReadFile(filepath.Join(c.bundle, "log-of.out"))
+	must(t, err)
+	var ignored uint64
+	if _, err := fmt.Sscanf(string(status), "SigIgn: %x", &ignored); err != nil {
+		t.Fatalf("%q: %v", status, err)
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGPIPE} { // others may be the test's parents'
+		if ignored&(1<<(sig-1)) != 0 {
+			t.Errorf("a logger ignores %s (%s)", sig, strings.TrimSpace(string(status)))
+		}
+	}
 }
 
 // TestDeathOfTheRunner is an ordinary end: it has a status, an event, and leaves
