@@ -100,6 +100,30 @@ func (r *Reaper) Reap() {
 // such, and returns the channel on which its exit arrives once. It does not inherit the
 // shim's timer slack. Call Flush after the exit if c copies output.
 func (r *Reaper) StartCommand(c *exec.Cmd) (<-chan Exit, error) {
+	if c.SysProcAttr != nil && c.SysProcAttr.Pdeathsig != 0 {
+		return r.startTied(c)
+	}
+	return r.start(c)
+}
+
+// startTied starts a program that is to end with the shim. The kernel sends Pdeathsig when
+// the thread ends that has started the program, which no thread of Go's may do before.
+func (r *Reaper) startTied(c *exec.Cmd) (<-chan Exit, error) {
+	started := make(chan error)
+	out := make(chan Exit, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		exits, err := r.start(c)
+		started <- err
+		if err == nil {
+			out <- <-exits
+		}
+	}()
+	return out, <-started
+}
+
+func (r *Reaper) start(c *exec.Cmd) (<-chan Exit, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	runtime.LockOSThread()

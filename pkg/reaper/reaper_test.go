@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ func children() map[string]func() error {
 		"go-runc's commands":                     monitor,
 		"nothing stays open":                     descriptors,
 		"commands sleep as exactly as others":    exact,
+		"commands outlive the threads of others": tied,
 	}
 }
 
@@ -382,6 +384,44 @@ func descriptors() error {
 	}
 	if len(after) > len(before) {
 		return fmt.Errorf("%d descriptors before, %d after", len(before), len(after))
+	}
+	return nil
+}
+
+// tied starts commands that end with this process, each before threads end on which anything
+// may have run.
+func tied() error {
+	r, err := run()
+	if err != nil {
+		return err
+	}
+	for range 20 {
+		c := exec.Command("sleep", "60")
+		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		exits, err := r.StartCommand(c)
+		if err != nil {
+			return err
+		}
+		for range 5 {
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				runtime.LockOSThread() // without an unlock, the thread ends with the function
+			}()
+			<-over
+		}
+		select {
+		case e := <-exits:
+			return fmt.Errorf("it ended by signal %d", e.Signal)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if err := c.Process.Kill(); err != nil {
+			return err
+		}
+		if e := <-exits; e.Signal != unix.SIGKILL {
+			return fmt.Errorf("its end is %+v", e)
+		}
+		reaper.Flush(c)
 	}
 	return nil
 }
