@@ -126,11 +126,16 @@ func (c *container) ownsPIDs() bool {
 // oomNews tells whether the kernel has killed something in the container for
 // want of memory since it was last asked.
 func (c *container) oomNews() bool {
+	return c.tellOOM(func() {})
+}
+
+// tellOOM is oomNews for who publishes the news at once.
+func (c *container) tellOOM(publish func()) bool {
 	if c.cgroup == nil {
 		return false
 	}
 	kills, err := c.cgroup.OOMKills()
-	return err == nil && c.oom.news(kills)
+	return err == nil && c.oom.tell(kills, publish)
 }
 
 // oomCounter remembers how many out-of-memory kills have been reported.
@@ -141,11 +146,18 @@ type oomCounter struct {
 
 // news tells whether total is more than what was reported before.
 func (o *oomCounter) news(total uint64) bool {
+	return o.tell(total, func() {})
+}
+
+// tell calls publish if total is news, before anybody else is told that it is not: the
+// end of a process is published after the kills that are no news by then.
+func (o *oomCounter) tell(total uint64, publish func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if total <= o.seen {
 		return false
 	}
 	o.seen = total
+	publish()
 	return true
 }

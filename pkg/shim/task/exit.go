@@ -64,8 +64,8 @@ func (s *Service) waitExec(p *process, os *launcher.Process) {
 // want of memory, if it is news. What happens before Start is done is told at the
 // exit: no event of a process comes before its start.
 func (s *Service) oomKilled(c *container) {
-	if ph := c.init.current(); ph != created && ph != starting && c.oomNews() {
-		s.Publish(&events.TaskOOM{ContainerID: c.id})
+	if ph := c.init.current(); ph != created && ph != starting {
+		c.tellOOM(func() { s.Publish(&events.TaskOOM{ContainerID: c.id}) })
 	}
 }
 
