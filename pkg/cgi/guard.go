@@ -23,32 +23,37 @@ func (g *guard) begin() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running++
+	if g.running == 1 {
+		g.set(g.after)
+	}
 	if !g.ticking {
 		g.ticking = true
 		g.again()
 	}
 }
 
+// end does not leave it to tick to call the end off when nothing runs any more: if the
+// container is paused before, the time passes meanwhile.
 func (g *guard) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running--
+	if g.running == 0 {
+		g.set(0)
+	}
 }
 
-func (g *guard) again() {
-	g.set(g.after)
-	time.AfterFunc(g.after/4, g.tick)
-}
+func (g *guard) again() { time.AfterFunc(g.after/4, g.tick) }
 
 // tick shows that the runtime runs. Nothing ticks in an idle server.
 func (g *guard) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.running > 0 {
+		g.set(g.after)
 		g.again()
 		return
 	}
 	g.ticking = false
-	g.set(0)
 	go g.idle()
 }

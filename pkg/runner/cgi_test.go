@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
 
@@ -175,6 +177,24 @@ func TestServersAreRefusedInTime(t *testing.T) {
 		module := cgiModule(t, "refused", `(func (export "_start") (call $answer))`)
 		if _, report := start(t, module, o); report.Kind != job.Failed || !strings.Contains(report.Message, want) {
 			t.Errorf("report %+v, want %q", report, want)
+		}
+	}
+}
+
+// TestIdleServersMayBePaused for longer than a request may take without a sign of life.
+func TestIdleServersMayBePaused(t *testing.T) {
+	t.Parallel()
+	module := cgiModule(t, "paused", `(func (export "_start") (call $answer))`)
+	p, c := gateway(t, module, options{job: job.Job{CGI: &job.CGI{Workers: 1, Patience: 1000}}})
+	for i := range 2 {
+		if i == 1 {
+			time.Sleep(100 * time.Millisecond) // it has nothing left to do
+			must(t, p.cmd.Process.Signal(unix.SIGSTOP))
+			time.Sleep(2500 * time.Millisecond)
+			must(t, p.cmd.Process.Signal(unix.SIGCONT))
+		}
+		if got, err := request(c, "/"); got != untouched {
+			t.Fatalf("%q, %v; status %d", got, err, p.wait())
 		}
 	}
 }
