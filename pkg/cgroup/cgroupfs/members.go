@@ -14,9 +14,15 @@ import (
 // Members are the processes in a cgroup, not of those below it; none if it is
 // gone.
 func Members(dir string) []int {
-	text, err := Read(dir, "cgroup.procs")
+	pids, _ := listed(dir, "cgroup.procs")
+	return pids
+}
+
+// listed are the numbers in a cgroup's file.
+func listed(dir, file string) ([]int, error) {
+	text, err := Read(dir, file)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var pids []int
 	for field := range strings.FieldsSeq(text) {
@@ -24,7 +30,7 @@ func Members(dir string) []int {
 			pids = append(pids, pid)
 		}
 	}
-	return pids
+	return pids, nil
 }
 
 // Tree is the cgroup dir with those below it, parents first; none if it is gone.
@@ -58,9 +64,28 @@ func killMembers(dir string) {
 		if err != nil {
 			continue
 		}
-		if slices.Contains(Members(dir), pid) {
+		if belongs(pid, dir) {
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
 		_ = unix.Close(fd)
 	}
+}
+
+// belongs tells whether a process is in a cgroup by itself. v1 has it among its members
+// as soon as any of its threads is there, which may be the shim's for a moment, when it
+// makes a process. The first thread counts, but that of a member may have ended.
+func belongs(pid int, dir string) bool {
+	threads, err := listed(dir, "tasks")
+	if err != nil { // v2
+		return slices.Contains(Members(dir), pid)
+	}
+	return slices.Contains(threads, pid) || firstThreadEnded(pid) && slices.Contains(Members(dir), pid)
+}
+
+// firstThreadEnded tells whether others of a process may go on without it. That of a
+// Go program never ends before the process.
+func firstThreadEnded(pid int) bool {
+	stat, err := Read("/proc/"+strconv.Itoa(pid), "stat")
+	afterName := strings.LastIndexByte(stat, ')') + len(") ")
+	return err == nil && afterName < len(stat) && stat[afterName] == 'Z'
 }

@@ -194,8 +194,12 @@ func (c *Cgroup) explain(w write, dir string, err error) error {
 // FD opens the directory for CLONE_INTO_CGROUP, for the caller to close. It is false
 // where the kernel does not have that, or no unified hierarchy. On cgroup v1 and in
 // the hybrid form a process has to be in other hierarchies as well: see Thread.
+//
+// It is also false while the cgroup is frozen, which the caller has to keep up until it
+// has cloned: its thread would wait for the child's execve until somebody thaws it, and
+// with it, in the Go runtime, the whole process.
 func (c *Cgroup) FD() (*os.File, bool) {
-	if c.layout.Unified == "" || !cloneIntoCgroup() || c.scope != nil && !c.scope.started {
+	if c.layout.Unified == "" || !cloneIntoCgroup() || c.scope != nil && !c.scope.started || c.frozenV2() {
 		return nil, false
 	}
 	fd, err := cgroupfs.Open(c.layout.Unified, c.path[1:], unix.O_DIRECTORY)

@@ -256,6 +256,10 @@ func TestFrozenMembersStandStill(t *testing.T) {
 			if _, err := create(l, c.path, nil); err == nil {
 				t.Errorf("%s: a container was made in its cgroup", name)
 			}
+			if fd, ok := c.FD(); ok && l.V2 {
+				t.Errorf("%s: who clones into it would wait", name)
+				fd.Close()
+			}
 			if err := c.Thaw(t.Context()); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}

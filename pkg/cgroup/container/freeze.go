@@ -64,6 +64,19 @@ func (c *Cgroup) freezer(s state) error {
 	return cgroupfs.Write(dir, "freezer.state", string(s))
 }
 
+// frozenV2 tells whether new members would be frozen, by the cgroup or one above it.
+func (c *Cgroup) frozenV2() bool {
+	if !c.layout.V2 {
+		return false
+	}
+	dir := c.layout.Unified + c.path
+	if asked, err := cgroupfs.Read(dir, "cgroup.freeze"); err == nil && asked == "1" {
+		return true
+	}
+	events, err := cgroupfs.Read(dir, "cgroup.events")
+	return err == nil && strings.Contains(events, "frozen 1")
+}
+
 // waitFrozenV1 looks again and again, for the kernel tells nobody. A process that was
 // added or made in the wrong moment keeps v1 from ever being frozen, until all are
 // thawed and it is tried anew.

@@ -31,7 +31,8 @@ type directContainer struct {
 	hooks  *hooks
 	log    *log.Entry
 
-	deleted sync.Once // to run the last hooks
+	freezing sync.RWMutex // held for writing to freeze, for reading to clone
+	deleted  sync.Once    // to run the last hooks
 }
 
 func (c *directContainer) Init() *launcher.Process { return c.init }
@@ -86,7 +87,12 @@ func (c *directContainer) Exec(ctx context.Context, r launcher.ExecRequest) (*la
 	return p, nil
 }
 
-func (c *directContainer) Pause(ctx context.Context) error  { return c.cgroup.Freeze(ctx) }
+func (c *directContainer) Pause(ctx context.Context) error {
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
+	return c.cgroup.Freeze(ctx)
+}
+
 func (c *directContainer) Resume(ctx context.Context) error { return c.cgroup.Thaw(ctx) }
 
 func (c *directContainer) Update(ctx context.Context, resources *specs.LinuxResources) error {

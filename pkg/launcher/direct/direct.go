@@ -279,6 +279,8 @@ func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.
 	}
 	defer streams.close()
 	program := runner(l, handoff, streams)
+	c.freezing.RLock()
+	defer c.freezing.RUnlock()
 	if dir, ok := c.cgroup.FD(); ok {
 		defer dir.Close() // and not before: without a use of it, the garbage collector would
 		program.Attr.UseCgroupFD, program.Attr.CgroupFD = true, int(dir.Fd())
