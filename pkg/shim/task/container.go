@@ -98,6 +98,13 @@ func (c *container) beginExec() error {
 
 func (c *container) endExec() { c.active.Done() }
 
+// ended tells whether init has.
+func (c *container) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ending
+}
+
 // end refuses execs from now on.
 func (c *container) end() {
 	c.mu.Lock()

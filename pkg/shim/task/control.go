@@ -25,6 +25,11 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*wire.Empty
 		return nil, fmt.Errorf("signal %d: there are %d: %w", r.Signal, maxSignal, errdefs.ErrInvalidArgument)
 	}
 	c := p.container
+	// An exec has to wait for Resume: the others must not run meanwhile.
+	ends := (r.All || p == c.init) && c.init.os.DiesOf(sig)
+	if ends {
+		c.init.doom()
+	}
 	if r.All {
 		err = c.signalAll(ctx, sig)
 	} else {
@@ -33,8 +38,7 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*wire.Empty
 	if err != nil {
 		return nil, err
 	}
-	// An exec has to wait for Resume: the others must not run meanwhile.
-	if (r.All || p == c.init) && c.init.os.DiesOf(sig) {
+	if ends {
 		s.thaw(detached(ctx), c)
 	}
 	return &wire.Empty{}, nil
@@ -105,6 +109,9 @@ func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (
 	}
 	if to == paused {
 		s.Publish(&events.TaskPaused{ContainerID: id})
+		if p.isDoomed() { // the signal came while it was being frozen
+			s.thaw(ctx, c)
+		}
 	} else {
 		s.Publish(&events.TaskResumed{ContainerID: id})
 	}

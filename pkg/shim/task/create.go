@@ -34,8 +34,14 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	}
 	s.Arrived(r.ID)
 	c, err := s.create(detached(ctx), patience, r)
+	if err == nil && !s.wanted(r.ID) {
+		err = errors.Join(fmt.Errorf("container %q was deleted while it was created: %w", r.ID, errdefs.ErrFailedPrecondition), c.discard(detached(ctx)))
+	}
 	if err != nil {
 		s.forget(r.ID)
+		if ctx.Err() != nil { // nobody is there to say Shutdown
+			_ = s.StopIfIdle(detached(ctx))
+		}
 		return nil, err
 	}
 	s.Publish(&events.TaskCreate{

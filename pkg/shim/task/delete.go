@@ -12,8 +12,8 @@ import (
 )
 
 // Delete removes a process that has ended, or was never started. A container that
-// is being created is given up: containerd deletes it when its own client has no
-// patience any more.
+// is being created, or an exec that starts, is given up: containerd deletes it when its
+// own client has no patience any more.
 func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
 	if r.ExecID == "" {
 		s.abandon(ctx, r.ID)
@@ -21,6 +21,9 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	p, err := s.process(r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
+	}
+	if p.execID != "" {
+		p.giveUp()
 	}
 	p.lock()
 	defer p.unlock()

@@ -46,6 +46,8 @@ type process struct {
 	exit    exit              // valid when stopped
 	early   *exit             // the process ended while starting
 	silent  bool              // Start failed: its end is nobody's news
+	givenUp bool              // Delete came while Start was under way
+	doomed  bool              // init got a signal that ends it
 	noStdin bool              // CloseIO came before the streams were open
 	size    *[2]uint32        // ResizePty came before the streams were open
 }
@@ -88,6 +90,32 @@ func (p *process) current() phase {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.phase
+}
+
+// giveUp makes a start that is under way fail.
+func (p *process) giveUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.givenUp = p.phase == starting
+}
+
+func (p *process) isGivenUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.givenUp
+}
+
+// doom remembers a signal that ends the process when it runs.
+func (p *process) doom() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doomed = true
+}
+
+func (p *process) isDoomed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doomed
 }
 
 // pid is 0 before the process exists.

@@ -64,6 +64,8 @@ type Service struct {
 type creation struct {
 	// abandon ends waits that may take long, so that Create fails.
 	abandon context.CancelFunc
+	// abandoned tells that the container is to be undone though it could be made.
+	abandoned bool
 	// done is closed when Create has undone what it did, or the container is
 	// there.
 	done chan struct{}
@@ -96,6 +98,14 @@ func (s *Service) put(c *container) {
 	s.createdLocked(c.id)
 }
 
+// wanted tells whether nobody has given up a container that is being created. Who does so
+// later waits until it is there.
+func (s *Service) wanted(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.creations[id].abandoned
+}
+
 func (s *Service) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,6 +126,9 @@ func (s *Service) createdLocked(id string) {
 func (s *Service) abandon(ctx context.Context, id string) {
 	s.mu.Lock()
 	c, ok := s.creations[id]
+	if ok {
+		c.abandoned = true
+	}
 	s.mu.Unlock()
 	if !ok {
 		return

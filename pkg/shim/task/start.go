@@ -98,6 +98,9 @@ func (s *Service) started(p *process, event events.Event) {
 // only ends the wait for a compiler.
 func (s *Service) startExec(ctx context.Context, p *process) error {
 	c := p.container
+	if c.init.current() == paused { // it would not get far
+		return fmt.Errorf("exec in container %q: it is paused, resume it first: %w", c.id, errdefs.ErrFailedPrecondition)
+	}
 	if err := c.beginExec(); err != nil {
 		return err
 	}
@@ -115,9 +118,15 @@ func (s *Service) startExec(ctx context.Context, p *process) error {
 	p.mu.Lock()
 	p.os = os
 	p.mu.Unlock()
+	if c.ended() { // those that were there before have been killed, see waitInit
+		_ = os.Signal(unix.SIGKILL)
+	}
+	told := make(chan struct{})
+	defer close(told)
 	go func() {
 		defer c.endExec()
 		s.waitExec(p, os)
+		<-told // or the end of init would be told before
 	}()
 	s.started(p, &events.TaskExecStarted{ContainerID: c.id, ExecID: p.execID, Pid: uint32(os.Pid)})
 	return nil
@@ -148,6 +157,10 @@ func (s *Service) launchExec(ctx context.Context, p *process) (*launcher.Process
 	})
 	if err != nil {
 		return nil, err
+	}
+	if p.isGivenUp() {
+		os.Discard()
+		return nil, fmt.Errorf("%s was deleted while it started: %w", p, errdefs.ErrFailedPrecondition)
 	}
 	if err := streams.Feed(); err != nil { // the FIFO has vanished: it just gets no input
 		s.logger(c.id).WithError(err).Warn("an exec has no stdin")
