@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// A reader that is late is looked for in pauses that double.
-	firstLook = time.Millisecond
+	// lastWords bounds how long the end of a process is kept back for a reader to take its
+	// output: clients of containerd that hear of the end read no further.
+	lastWords = 100 * time.Millisecond
+	// Readers are looked for in pauses that double.
+	firstLook = 50 * time.Microsecond
 	lastLook  = time.Second
 )
 
@@ -22,8 +26,10 @@ type output struct {
 	// keeper is a read end: see the package's documentation. It is no os.File, which would
 	// wake the shim at every write of the process.
 	keeper int
-	// met tells whether another reader had it open, or was about to, when the process got it.
+	// met tells whether another reader has had it open, or was about to.
 	met bool
+	// linger is a write end that the shim has after the end of the process, or -1.
+	linger int
 }
 
 // openFIFO opens a FIFO for a process to write to, or returns nil if path is something
@@ -66,52 +72,50 @@ func openFIFO(path string) (_ *output, _ *os.File, retErr error) {
 	if err := unix.SetNonblock(w, false); err != nil { // the process is not prepared for it
 		return nil, nil, os.NewSyscallError("fcntl", err)
 	}
-	return &output{path, keeper, met}, os.NewFile(uintptr(w), path), nil
+	return &output{path, keeper, met, -1}, os.NewFile(uintptr(w), path), nil
 }
 
 func (o *output) close() {
-	if o.keeper >= 0 {
-		unix.Close(o.keeper)
+	for _, fd := range []*int{&o.keeper, &o.linger} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// empty tells whether all that was written has been read.
+func (o *output) empty() bool {
+	n, err := unix.IoctlGetInt(o.keeper, unix.TIOCINQ)
+	return err != nil || n == 0
+}
+
+// look is for after the end of the process, and asks for another reader: whether one has it
+// open now, or waits for that. The write end lingers until there is one. It is gone if there
+// is no FIFO any more, and nobody will come.
+func (o *output) look() (there, gone bool) {
+	if o.linger < 0 {
+		linger, err := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
+		if err != nil {
+			return false, errors.Is(err, fs.ErrNotExist)
+		}
+		o.linger = linger
+	}
+	// Not for long: a child that the process has left would be killed if it wrote now.
+	unix.Close(o.keeper)
+	probe, probeErr := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
+	var err error
+	if o.keeper, err = openBare(o.path, unix.O_RDONLY|unix.O_NONBLOCK); err != nil {
 		o.keeper = -1
 	}
-}
-
-// read tells whether a reader has, or will get, all there is to read. Only the end of the
-// process is unknown to one that was met.
-func (o *output) read() bool {
-	if !o.met || o.keeper < 0 {
-		return false
-	}
-	n, err := unix.IoctlGetInt(o.keeper, unix.TIOCINQ)
-	return err == nil && n == 0
-}
-
-// meets tells whether another one has it open for reading now, or waits for that. A writer
-// has to be there, or what nobody has read is lost.
-func (o *output) meets() bool {
-	o.close()
-	probe, err := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
-	if err == nil {
-		defer unix.Close(probe)
-	}
-	if keeper, err := openBare(o.path, unix.O_RDONLY|unix.O_NONBLOCK); err == nil {
-		o.keeper = keeper
-	}
-	return !errors.Is(err, unix.ENXIO) // where there is no FIFO any more nobody will come
-}
-
-// await keeps the FIFO open for writing, as w, until a reader comes or stop is closed.
-func (o *output) await(w int, stop <-chan struct{}) {
-	defer unix.Close(w)
-	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		select {
-		case <-time.After(pause):
-		case <-stop:
-			return
-		}
-		if o.meets() {
-			return
-		}
+	switch {
+	case probeErr == nil:
+		unix.Close(probe)
+		unix.Close(o.linger)
+		o.linger, o.met = -1, true
+		return true, false
+	default:
+		return false, o.keeper < 0 || errors.Is(probeErr, fs.ErrNotExist)
 	}
 }
 
@@ -119,24 +123,67 @@ func (o *output) await(w int, stop <-chan struct{}) {
 // in the background, and that waits until there is a writer. A process may have ended
 // before: the reader would wait for ever, and never see what was written.
 func (s *Streams) awaitReaders() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if !s.keepOpen() {
 		return
 	}
-	for _, o := range s.outputs {
-		if o.read() {
-			continue
+	late := s.lastLooks()
+	if len(late) == 0 {
+		s.late.Done()
+		return
+	}
+	go func() {
+		defer s.late.Done()
+		for pause := time.Millisecond; len(late) > 0 && s.sleep(pause); pause = min(2*pause, lastLook) {
+			late = slices.DeleteFunc(late, func(o *output) bool {
+				there, gone := o.look()
+				return there || gone
+			})
 		}
-		w, err := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
-		if err != nil {
-			continue // it is gone, and so are its readers
+	}()
+}
+
+// keepOpen has Close wait for s.late.Done, unless it has come before.
+func (s *Streams) keepOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.late.Add(1)
+	}
+	return !s.closed
+}
+
+// lastLooks waits, for lastWords, until readers have come and have read everything. It
+// returns the outputs that still have no reader.
+func (s *Streams) lastLooks() (late []*output) {
+	end := time.Now().Add(lastWords)
+	for pause := firstLook; ; pause *= 2 {
+		late = late[:0]
+		wait := false
+		for _, o := range s.outputs {
+			if o.met && o.empty() {
+				continue
+			}
+			knew := o.met
+			there, gone := o.look()
+			if !there && !gone {
+				late = append(late, o)
+			}
+			// One that has left does not come back so soon.
+			wait = wait || !gone && (there || !knew)
 		}
-		if o.meets() {
-			unix.Close(w)
-			continue
+		if !wait || time.Now().After(end) || !s.sleep(pause) {
+			return late
 		}
-		s.late.Go(func() { o.await(w, s.closing) })
+	}
+}
+
+// sleep returns false at once when the streams are closed.
+func (s *Streams) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-s.closing:
+		return false
 	}
 }
 

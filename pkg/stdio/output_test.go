@@ -118,6 +118,53 @@ func TestNobodyIsAwaitedWhoHasReadEverything(t *testing.T) {
 	}
 }
 
+// Clients of containerd that hear of the end of a process close their readers.
+func TestEndIsNotToldBeforeTheOutputWasRead(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"a reader that was there": true, "a reader that comes": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := mkfifo(t, "out")
+			var reader *os.File
+			connect := func() {
+				var err error
+				reader, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+				must(t, err)
+			}
+			if before {
+				connect()
+			}
+			s := open(t, Config{Stdout: path})
+			_, out, _ := s.Files()
+			write(t, out, "last words")
+			s.ProcessStarted()
+			told := make(chan struct{})
+			go func() {
+				defer close(told)
+				s.Ended()
+			}()
+			select {
+			case <-told:
+				t.Error("it was told at once")
+			case <-time.After(lastWords / 5):
+			}
+			if !before {
+				connect()
+			}
+			defer reader.Close()
+			data, err := io.ReadAll(reader)
+			if err != nil || string(data) != "last words" {
+				t.Errorf("read %q, %v", data, err)
+			}
+			select {
+			case <-told:
+			case <-time.After(patience):
+				t.Error("the end is never told")
+			}
+		})
+	}
+}
+
 func TestCloseDoesNotWaitForReaders(t *testing.T) {
 	t.Parallel()
 	path := mkfifo(t, "out")

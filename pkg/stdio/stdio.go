@@ -109,8 +109,8 @@ func (s *Streams) CloseStdin() {
 }
 
 // Ended is to be called when the process has ended, and before that is told. It waits until
-// all output of a terminal has been taken, at most terminalDrain, and leaves the output of
-// others for readers that are not there yet.
+// all output has been taken: at most terminalDrain for a terminal's, lastWords for others'.
+// What is left then is there for readers that come later.
 func (s *Streams) Ended() {
 	if s.term != nil {
 		s.term.drain()
