@@ -7,12 +7,14 @@ package rootfs
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/memfd"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/shim/wire"
 )
 
@@ -93,6 +95,9 @@ func mount(m *wire.Mount, target string, run RunFunc) error {
 	return nil
 }
 
+// maxSaid is how much of what a helper says gets into an error, in bytes.
+const maxSaid = 16 << 10
+
 // mountByHelper mounts a file system in user space.
 func mountByHelper(helper, name string, m *wire.Mount, target string, run RunFunc) error {
 	args := []string{m.Source, target}
@@ -100,11 +105,20 @@ func mountByHelper(helper, name string, m *wire.Mount, target string, run RunFun
 		args = append(args, "-o", o)
 	}
 	args = append(args, "-t", name)
-	var out strings.Builder
+	// Not a pipe: the program that serves the file system may keep its end, so that there
+	// would be no end of output, and would die of SIGPIPE if ours was closed.
+	out, err := memfd.New("output")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
 	cmd := exec.Command(helper, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := run(cmd); err != nil {
-		return fmt.Errorf("mount helper [%s %v] failed: %q: %w", helper, args, out.String(), err)
+	cmd.Stdout, cmd.Stderr = out, out
+	err = run(cmd)
+	_ = memfd.Seal(out) // otherwise it could grow for as long as the file system is there
+	if err != nil {
+		said, _ := io.ReadAll(io.NewSectionReader(out, 0, maxSaid))
+		return fmt.Errorf("mount helper [%s %v] failed: %q: %w", helper, args, said, err)
 	}
 	return nil
 }

@@ -399,6 +399,31 @@ func TestFileSystemsInUserSpaceHaveHelpers(t *testing.T) {
 	}
 }
 
+// TestHelpersMayLeaveTheirOutputOpen to the program that serves the file system, which may
+// go on to write, and must not end of it.
+func TestHelpersMayLeaveTheirOutputOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const script = "(sleep 0.5; echo and on; mkdir $1/on; for i in $(seq 200); do [ -e $1 ] || exit; sleep 0.1; done) & echo out of luck; exit 1"
+	helper := func(c *exec.Cmd) error {
+		c.Path, c.Args, c.Err = "/bin/sh", []string{"sh", "-c", script, "sh", dir}, nil
+		return c.Run()
+	}
+	begin := time.Now()
+	err := rootfs.Mount([]*wire.Mount{{Type: "fuse.daemon", Source: "none"}}, "/target", helper)
+	if err == nil || !strings.Contains(err.Error(), "out of luck") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Fatalf("it took %v", took)
+	}
+	for begin := time.Now(); os.Remove(dir+"/on") != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 15*time.Second {
+			t.Fatal("it does not go on")
+		}
+	}
+}
+
 // In a user namespace a read-only bind mount must keep the flags of its source.
 func TestReadOnlyInAUserNamespace(t *testing.T) {
 	t.Parallel()
