@@ -34,8 +34,7 @@ type thread struct {
 func newThread() (*thread, error) {
 	t := &thread{work: make(chan func()), home: map[uintptr]*os.File{}}
 	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for ever
+	aside(func() {
 		err := t.prepare()
 		ready <- err
 		if err != nil {
@@ -44,8 +43,28 @@ func newThread() (*thread, error) {
 		for f := range t.work {
 			f()
 		}
-	}()
+	})
 	return t, <-ready
+}
+
+// aside calls f on a thread of its own, which is not the first one of the process: with
+// that in a cgroup of v1, the whole process counts as a member that may be killed.
+func aside(f func()) {
+	go func() {
+		runtime.LockOSThread() // for ever
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return
+		}
+		elsewhere := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(elsewhere)
+			f()
+		}()
+		<-elsewhere
+		runtime.UnlockOSThread()
+	}()
 }
 
 func (t *thread) prepare() error {

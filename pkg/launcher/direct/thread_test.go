@@ -1,0 +1,19 @@
+package direct
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestTheThreadThatClonesIsNotTheFirst(t *testing.T) {
+	t.Parallel()
+	for range 500 { // which thread a goroutine gets is a matter of chance
+		thread := make(chan int)
+		aside(func() { thread <- unix.Gettid() })
+		if <-thread == os.Getpid() {
+			t.Fatal("it is the first thread of the process")
+		}
+	}
+}
