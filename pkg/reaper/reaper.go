@@ -184,6 +184,16 @@ func (a *Adoption) Claim(pid int) <-chan Exit {
 	return ch
 }
 
+// Kill ends a child that has been claimed and has not been reaped, so that its pid is
+// nobody else's. It is for one that there is no pidfd of.
+func (r *Reaper) Kill(pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.waiters[pid]; ok && pid > 0 { // others are no processes but groups
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
 // Done ends the adoption; it may be called more than once.
 func (a *Adoption) Done() {
 	a.once.Do(func() {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/console"
 	gorunc "github.com/containerd/go-runc"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
@@ -142,18 +141,25 @@ func (l *Launcher) launch(streams *stdio.Streams, terminal bool, handoff *launch
 	}
 	p, err := launcher.NewProcess(pid, adoption.Claim(pid), handoff)
 	if err != nil {
+		l.reaper.Kill(pid)
 		return nil, err
 	}
 	if socket != nil {
-		var master console.Console
-		if master, err = socket.ReceiveMaster(); err != nil {
-			return nil, fmt.Errorf("receive terminal: %w", err)
-		}
-		if err := streams.Attach(master); err != nil {
+		if err := attach(streams, socket); err != nil {
+			p.Discard() // what `runc exec` has started runs already
 			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// attach takes the terminal that runc has made.
+func attach(streams *stdio.Streams, socket *gorunc.Socket) error {
+	master, err := socket.ReceiveMaster()
+	if err != nil {
+		return fmt.Errorf("receive terminal: %w", err)
+	}
+	return streams.Attach(master)
 }
 
 // Cleanup kills and removes the container id whose bundle is dir, for the
