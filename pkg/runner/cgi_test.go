@@ -198,3 +198,31 @@ func TestIdleServersMayBePaused(t *testing.T) {
 		}
 	}
 }
+
+// TestStandardErrorIsNotOneRequestsAlone: what a guest makes of its flags is for nobody
+// else.
+func TestStandardErrorIsNotOneRequestsAlone(t *testing.T) {
+	t.Parallel()
+	log, err := os.OpenFile(t.TempDir()+"/log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	must(t, err)
+	defer log.Close()
+	flags := func() int {
+		n, err := unix.FcntlInt(log.Fd(), unix.F_GETFL, 0)
+		must(t, err)
+		return n
+	}
+	before := flags()
+	module := wat(t, "flags", strings.NewReplacer(
+		"(memory", `(import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $set (param i32 i32) (result i32))) (memory`,
+		"BODY", `(func (export "_start")
+		    (if (call $set (i32.const 2) (i32.const 4)) (then unreachable)) ;; NONBLOCK, and no APPEND
+		    (call $answer))`,
+	).Replace(cgiGuest))
+	_, c := gateway(t, module, options{stderr: log})
+	if got, err := request(c, "/"); got != untouched {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if after := flags(); after != before {
+		t.Errorf("the flags of standard error are %#o, which were %#o", after, before)
+	}
+}

@@ -1,10 +1,12 @@
 package runner_test
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 )
@@ -138,4 +140,34 @@ func TestMemoryLargerThanTheLimitIsRefusedBeforeTheStart(t *testing.T) {
 		t.Errorf("report %+v", report)
 	}
 	p.expect(126, "")
+}
+
+// TestLastMessageWaitsForRoom though the guest does not wait for any.
+func TestLastMessageWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	module := wat(t, "hasty", `(module
+	  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+	  (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $set (param i32 i32) (result i32)))
+	  (memory (export "memory") 1)
+	  (func (export "_start")
+	    (i32.store (i32.const 4) (i32.const 4096))
+	    (drop (call $set (i32.const 2) (i32.const 4))) ;; NONBLOCK
+	    (loop $full (br_if $full (i32.eqz (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))))
+	    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+	    unreachable))`)
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	p := startReady(t, module, options{stderr: w})
+	w.Close()
+	p.letGo()
+	for p.stdout.String() == "" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond) // it has something to say now
+	said, err := io.ReadAll(r)
+	must(t, err)
+	if status := p.wait(); status != 134 || !strings.Contains(string(said), "trapped: ") {
+		t.Errorf("status %d, and the last of %d bytes is %q", status, len(said), said[max(0, len(said)-100):])
+	}
 }

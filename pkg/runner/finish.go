@@ -7,6 +7,8 @@ import (
 	"io"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
@@ -15,7 +17,9 @@ import (
 
 // run lets the guest go and turns its end into the exit status of the process.
 func (g *guest) run(ctx context.Context, control *job.Control, stderr io.Writer) int {
-	status := g.finish(g.call(ctx, control), stderr)
+	err := g.call(ctx, control)
+	waitForReader()
+	status := g.finish(err, stderr)
 	if status != 0 && g.memory.Refused() {
 		// What the guest says about the refusal differs with its language, so
 		// the fact counts.
@@ -24,6 +28,11 @@ func (g *guest) run(ctx context.Context, control *job.Control, stderr io.Writer)
 	}
 	return status
 }
+
+// waitForReader makes what we write to standard error wait for room there. The guest,
+// whose standard error it is, too, may have set that it does not, and our last message
+// would be lost just after it has written much.
+func waitForReader() { _ = unix.SetNonblock(unix.Stderr, false) }
 
 func (g *guest) finish(err error, stderr io.Writer) int {
 	if err == nil {

@@ -65,10 +65,10 @@ type options struct {
 	stdin string
 	// openStdin leaves stdin open without data.
 	openStdin bool
-	// stdout replaces the buffer.
-	stdout *os.File
-	attr   *syscall.SysProcAttr
-	extra  []*os.File
+	// stdout and stderr replace the buffers.
+	stdout, stderr *os.File
+	attr           *syscall.SysProcAttr
+	extra          []*os.File
 	// wrapper is put before the runner's own command line.
 	wrapper []string
 	// code is where the module's code is from: warm, if it can be compiled.
@@ -123,6 +123,9 @@ func launch(t testing.TB, module string, o options) *process {
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if o.stdout != nil {
 		p.cmd.Stdout = o.stdout
+	}
+	if o.stderr != nil {
+		p.cmd.Stderr = o.stderr
 	}
 	must(t, p.cmd.Start())
 	theirs.Close()

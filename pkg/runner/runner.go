@@ -57,6 +57,7 @@ func start(open gateway.Open) int {
 func run(control *orders, open gateway.Open) (status int) {
 	defer func() {
 		if fault := recover(); fault != nil {
+			waitForReader()
 			status = reportFault(os.Stderr, fault, debug.Stack())
 		}
 	}()

@@ -33,7 +33,7 @@ func New(j *job.Job, plain bool) (*preview1.System, error) {
 // NewBetween is New for a guest that reads and writes other descriptors than the
 // process's, which are handed over unless there is an error.
 func NewBetween(j *job.Job, plain bool, in, out int) (*preview1.System, error) {
-	config := preview1.Config{Args: j.Args, Env: j.Env, Stdio: [3]int{in, out, -1}, Network: j.Network, Stoppable: j.Graceful && j.CGI == nil}
+	config := preview1.Config{Args: j.Args, Env: j.Env, Stdio: [3]int{in, out, -1}, Network: j.Network, Stoppable: j.Graceful && j.CGI == nil, SharedStderr: j.CGI != nil}
 	if j.CoarseClock {
 		config.Clock = coarse
 	}

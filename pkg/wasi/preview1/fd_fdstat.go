@@ -40,8 +40,19 @@ func fdFdstatGet(s *System, m memory, a arguments) Errno {
 	return ESUCCESS
 }
 
+// keepFlags makes the guest's flags of a descriptor known to nobody else, as Linux keeps
+// them for all who share an open file: with Nonblock, others would lose what they write.
+// So calls wait with Nonblock, too, and Append is as it was.
+func (d *descriptor) keepFlags() {
+	flags, _ := d.flags() // it is open
+	d.kept = &flags
+}
+
 // flags of a descriptor, which others may have changed who share it.
 func (d *descriptor) flags() (Fdflags, Errno) {
+	if d.kept != nil {
+		return *d.kept, ESUCCESS
+	}
 	host, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFL, 0)
 	if err != nil {
 		return 0, errnoOf(err)
@@ -73,17 +84,24 @@ func fdFdstatSetFlags(s *System, _ memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
+	if d.kept != nil {
+		*d.kept = flags
+	} else if e := d.setHostFlags(flags); e != ESUCCESS {
+		return e
+	}
+	d.sync = flags & syncFlags
+	d.patient = false
+	return ESUCCESS
+}
+
+func (d *descriptor) setHostFlags(flags Fdflags) Errno {
 	host, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFL, 0)
 	if err != nil {
 		return errnoOf(err)
 	}
 	host = host&^(unix.O_APPEND|unix.O_NONBLOCK) | hostFlags(flags)
-	if _, err := unix.FcntlInt(uintptr(d.fd), unix.F_SETFL, host); err != nil {
-		return errnoOf(err)
-	}
-	d.sync = flags & syncFlags
-	d.patient = false
-	return ESUCCESS
+	_, err = unix.FcntlInt(uintptr(d.fd), unix.F_SETFL, host)
+	return errnoOf(err)
 }
 
 // hostFlags are those of open(2) that Linux can change.

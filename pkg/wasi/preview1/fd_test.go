@@ -337,6 +337,44 @@ func TestFlags(t *testing.T) {
 	g.expect(EAGAIN, "fd_write", 1, big, 1, n)
 }
 
+// TestFlagsOfSharedStderrAreKept: the guest finds what it has set, by all its descriptors
+// for it, and others find what was.
+func TestFlagsOfSharedStderrAreKept(t *testing.T) {
+	t.Parallel()
+	log, err := unix.Open(filepath.Join(t.TempDir(), "log"), unix.O_CREAT|unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC, 0o600)
+	must(t, err)
+	host := func() int {
+		flags, err := unix.FcntlInt(uintptr(log), unix.F_GETFL, 0)
+		must(t, err)
+		return flags
+	}
+	before := host()
+	g := &tree{newRig(t, Config{
+		Stdio: [3]int{openFile(t, os.DevNull), openFile(t, os.DevNull), log}, SharedStderr: true,
+		Preopens: []Preopen{{FD: openDirectory(t, "/"), Name: "/"}},
+	}), "/"}
+	at := g.room(24)
+	same := func(fd uint64, want Fdflags) {
+		t.Helper()
+		g.expect(ESUCCESS, "fd_fdstat_get", fd, at)
+		if got := Fdflags(g.u16(at + 2)); got != want {
+			t.Errorf("the flags of %d are %b, want %b", fd, got, want)
+		}
+		if got := host(); got != before {
+			t.Errorf("the host's flags are %#o, want %#o", got, before)
+		}
+	}
+	same(2, Append)
+	g.expect(EINVAL, "fd_fdstat_set_flags", 2, uint64(allFdflags+1))
+	g.expect(ESUCCESS, "fd_fdstat_set_flags", 2, uint64(Nonblock|Sync))
+	same(2, Nonblock|Sync)
+	other := g.open(asked{path: "proc/self/fd/2", base: FDWrite | FDFdstatSetFlags})
+	g.expect(ESUCCESS, "fd_fdstat_set_flags", other, uint64(Nonblock))
+	same(other, Nonblock)
+	same(2, Nonblock)
+	g.expect(ESUCCESS, "fd_write", 2, g.texts("x"), 1, g.room(4))
+}
+
 func TestAttributes(t *testing.T) {
 	t.Parallel()
 	g, _, _ := newPiped(t, "file")

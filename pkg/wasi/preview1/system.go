@@ -37,6 +37,9 @@ type Config struct {
 	Env []string
 	// Stdio are the host's descriptors that become 0, 1 and 2.
 	Stdio [3]int
+	// SharedStderr tells that others use what standard error is, too: what the guest
+	// does to its flags must not be for all of them.
+	SharedStderr bool
 	// Preopens become the descriptors from 3 on.
 	Preopens []Preopen
 	// Clock is the finest difference in time that it sees; 0 is the kernel's.
@@ -90,6 +93,9 @@ func New(c Config) (*System, error) {
 			return nil, err
 		}
 		s.files.slots = append(s.files.slots, d)
+	}
+	if c.SharedStderr {
+		s.files.slots[2].keepFlags()
 	}
 	for _, p := range c.Preopens {
 		if err := s.Add(p); err != nil {

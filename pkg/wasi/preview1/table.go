@@ -23,6 +23,9 @@ type descriptor struct {
 	access int
 	// sync are the flags that Linux does not keep, see syncFlags.
 	sync Fdflags
+	// kept are the flags as the guest has set them if they are kept here only, else nil:
+	// see keepFlags. Descriptors for the same open file have the same.
+	kept *Fdflags
 	// named tells that it is a directory that the guest found open, and name how it
 	// knows it.
 	named bool
