@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -84,7 +87,8 @@ func leaveShim(ctx context.Context, dir bundle.Dir, id string) {
 
 // dismiss tells a living shim that containerd has given the container up: it
 // forgets the container, which cleanup has killed, and goes if it was the last.
-// The shim may never have had it, if start was the last that containerd did.
+// The shim may never have had it, if start was the last that containerd did. One that
+// goes has its last events to bring to containerd, for which dismiss waits a moment.
 func dismiss(ctx context.Context, socket, id string) {
 	ctx, cancel := context.WithTimeout(ctx, dismissTimeout)
 	defer cancel()
@@ -94,6 +98,8 @@ func dismiss(ctx context.Context, socket, id string) {
 	}
 	client := ttrpc.NewClient(conn)
 	defer client.Close()
+	daemon := pidfdOf(ctx, client, id)
+	defer unix.Close(daemon)
 	for {
 		err := rpc.Call(ctx, client, taskapi.ServiceV2, "Delete", &taskapi.DeleteRequest{ID: id}, &taskapi.DeleteResponse{})
 		// FailedPrecondition: the shim has yet to see the end of the process.
@@ -103,6 +109,23 @@ func dismiss(ctx context.Context, socket, id string) {
 		time.Sleep(dismissPause)
 	}
 	_ = rpc.Call(ctx, client, taskapi.ServiceV2, "Shutdown", &taskapi.ShutdownRequest{ID: id}, &wire.Empty{})
+	if _, err := os.Lstat(socket); errors.Is(err, fs.ErrNotExist) && daemon >= 0 { // it goes
+		client.Close()
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(daemon), Events: unix.POLLIN}}, int(dismissTimeout.Milliseconds()))
+	}
+}
+
+// pidfdOf opens the process of a shim; negative if that cannot be.
+func pidfdOf(ctx context.Context, shim *ttrpc.Client, id string) int {
+	var r taskapi.ConnectResponse
+	if err := rpc.Call(ctx, shim, taskapi.ServiceV2, "Connect", &taskapi.ConnectRequest{ID: id}, &r); err != nil {
+		return -1
+	}
+	fd, err := unix.PidfdOpen(int(r.ShimPid), 0)
+	if err != nil {
+		return -1
+	}
+	return fd
 }
 
 // respond tells how the container ended, as far as that is known: what the shim
