@@ -52,7 +52,7 @@ func (s *Service) startInit(ctx context.Context, p *process) error {
 		_ = p.signal(unix.SIGKILL)
 		<-p.done // the exit is not news, but Delete must find the process stopped
 		if launcher.IsRunnerGone(err) {
-			return goneError(p.status().status)
+			return p.goneError()
 		}
 		return err
 	}
@@ -61,9 +61,13 @@ func (s *Service) startInit(ctx context.Context, p *process) error {
 }
 
 // goneError says why a runner ended before it was ready, as far as its exit
-// status tells.
-func goneError(status uint32) error {
-	if status == 128+uint32(unix.SIGKILL) {
+// status and what was asked of the shim tell.
+func (p *process) goneError() error {
+	status := p.status().status
+	switch {
+	case p.isDoomed():
+		return fmt.Errorf("%s was killed while it started, as was asked for: the status is %d", p, status)
+	case status == 128+uint32(unix.SIGKILL):
 		return errors.New("the runner was killed before the module was loaded, probably for want of memory: raise the container's memory limit")
 	}
 	return fmt.Errorf("the runner ended with status %d before the module was loaded; its messages are in the container's log", status)

@@ -83,6 +83,9 @@ func TestKillAtAnyMomentOfAStart(t *testing.T) {
 				time.Sleep(time.Duration(i) * 4 * time.Millisecond)
 				must(t, c.kill("", syscall.SIGKILL))
 				startErr := <-started
+				if startErr != nil && strings.Contains(startErr.Error(), "memory") {
+					t.Errorf("Start: %v", startErr)
+				}
 				if status := c.exitStatus(""); status != 137 {
 					t.Errorf("exit status is %d, want 137", status)
 				}
