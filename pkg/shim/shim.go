@@ -94,6 +94,7 @@ func Serve(c Config) error {
 		Containerd:  containerdapi.New(strings.TrimPrefix(c.Containerd, "unix://"), c.Namespace),
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
 		Run:         func(cmd *exec.Cmd) error { return run(children, cmd) },
+		Flush:       queue.Flush,
 		Arrived:     c.Arrived,
 		Retire: func(ctx context.Context, idle func() bool) (bool, error) {
 			return c.Retire(ctx, c.Listener, idle)

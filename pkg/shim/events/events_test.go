@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -334,6 +335,38 @@ func TestCloseTriesAtOnceAndEndsWithItsContext(t *testing.T) {
 		if err := q.Close(ctx); err == nil {
 			t.Error("the second Close forgot the loss")
 		}
+	})
+}
+
+func TestFlushWaitsForWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var delivered atomic.Int32
+		q := New("default", func(context.Context, *Envelope) error {
+			time.Sleep(time.Second)
+			delivered.Add(1)
+			return nil
+		}, quiet())
+		q.Flush(t.Context()) // nothing to wait for
+		for range 3 {
+			q.Publish(&TaskExit{})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if q.Flush(ctx); delivered.Load() != 0 || ctx.Err() == nil {
+			t.Errorf("%d are delivered after a millisecond", delivered.Load())
+		}
+		if q.Flush(t.Context()); delivered.Load() != 3 {
+			t.Errorf("%d are delivered", delivered.Load())
+		}
+		q.Publish(&TaskDelete{})
+		if q.Flush(t.Context()); delivered.Load() != 4 {
+			t.Errorf("%d are delivered", delivered.Load())
+		}
+		if err := q.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		q.Flush(t.Context())
 	})
 }
 

@@ -53,6 +53,9 @@ type Queue struct {
 	// overflowing is true while events are being dropped, so that this is
 	// logged once and not per event.
 	overflowing bool
+	// idle is for Flush: closed when all that was published has been delivered, or
+	// dropped. It is nil while that is so.
+	idle chan struct{}
 
 	wake    chan struct{} // holds one token when waiting may have grown
 	closing chan struct{} // closed by Close
@@ -115,6 +118,9 @@ func (q *Queue) push(e *Envelope) (dropped *Envelope) {
 		q.overflowing = true
 	}
 	q.waiting = append(q.waiting, e)
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -161,6 +167,21 @@ func (q *Queue) Close(ctx context.Context) error {
 	return nil
 }
 
+// Flush waits until what has been published is delivered, or ctx ends.
+func (q *Queue) Flush(ctx context.Context) {
+	q.mu.Lock()
+	idle := q.idle
+	q.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-q.done:
+	case <-ctx.Done():
+	}
+}
+
 // run delivers until the queue is closed and empty, or ctx ends.
 func (q *Queue) run(ctx context.Context) {
 	defer close(q.done)
@@ -190,6 +211,10 @@ func (q *Queue) pop() *Envelope {
 	if len(q.waiting) == 0 {
 		q.waiting = nil // give the memory of a long outage back
 		q.overflowing = false
+		if q.idle != nil {
+			close(q.idle)
+			q.idle = nil
+		}
 		return nil
 	}
 	e := q.waiting[0]

@@ -98,8 +98,19 @@ func (s *Service) Shutdown(ctx context.Context, r *taskapi.ShutdownRequest) (*wi
 			return nil, err
 		}
 	}
-	return &wire.Empty{}, s.StopIfIdle(ctx)
+	if err := s.StopIfIdle(ctx); err != nil {
+		return nil, err
+	}
+	if s.isStopping() { // whoever asks may not be there any more after the answer
+		flushed, cancel := context.WithTimeout(ctx, lastEvents)
+		defer cancel()
+		s.Flush(flushed)
+	}
+	return &wire.Empty{}, nil
 }
+
+// lastEvents bounds how long Shutdown waits until containerd has the shim's events.
+const lastEvents = 250 * time.Millisecond
 
 // StopIfIdle stops the shim unless it has, or is about to get, a container, or has
 // a pod.

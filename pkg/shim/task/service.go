@@ -35,6 +35,8 @@ type Config struct {
 	Run rootfs.RunFunc
 	// Arrived is told of every container for which Create is called.
 	Arrived func(id string)
+	// Flush waits until all events have been delivered, or ctx ends.
+	Flush func(ctx context.Context)
 	// Retire gives the shim's socket up if idle still holds then, and nobody is
 	// about to use it; it tells whether it did.
 	Retire func(ctx context.Context, idle func() bool) (bool, error)
