@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/job"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen/listentest"
 )
 
 // serving starts a module that has the listeners of a list, and returns when it may
@@ -50,12 +51,10 @@ func unixSocket(t testing.TB) string {
 	return filepath.Join(dir, "s")
 }
 
-func freePort(t *testing.T) string {
+// freeAddress is one of the loopback interface.
+func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + listentest.FreePort(t)
 }
 
 // echoes sends a text and expects it back.
@@ -99,7 +98,7 @@ func TestServerThatDoesNotWait(t *testing.T) {
 
 func TestServerInGoServesManyAtOnce(t *testing.T) {
 	t.Parallel()
-	path, address := unixSocket(t), freePort(t)
+	path, address := unixSocket(t), freeAddress(t)
 	p := serving(t, goGuest(t, "goserver"), "a=unix://"+path+",b=tcp://"+address, job.Job{})
 	var all sync.WaitGroup
 	for i := range 50 {
@@ -162,7 +161,7 @@ func goGuest(t *testing.T, name string) string {
 
 func TestListenerThatCannotBeOpenedFailsTheStart(t *testing.T) {
 	t.Parallel()
-	address := freePort(t)
+	address := freeAddress(t)
 	l, err := net.Listen("tcp", address)
 	must(t, err)
 	defer l.Close()

@@ -56,7 +56,7 @@ func TestStoppedServerServesItsConnection(t *testing.T) {
 	t.Parallel()
 	module := cGuest(t, "echo")
 	for order, status := range map[job.Order]int{job.Terminate: 143, job.Interrupt: 130} {
-		path, address := unixSocket(t), freePort(t)
+		path, address := unixSocket(t), freeAddress(t)
 		for network, at := range map[string]string{"unix": path, "tcp": address} {
 			list := map[string]string{"unix": "unix://" + path, "tcp": "tcp://" + address}[network]
 			p := serving(t, module, list, job.Job{Graceful: true})
@@ -95,7 +95,7 @@ func TestStoppedGuestThatSpinsEnds(t *testing.T) {
 // Accept fails, so that a program which knows can end in its own way.
 func TestStoppedServerInGoHearsOfIt(t *testing.T) {
 	t.Parallel()
-	address := freePort(t)
+	address := freeAddress(t)
 	p := serving(t, goGuest(t, "goserver"), "tcp://"+address, job.Job{Graceful: true})
 	connection(t, "tcp", address)
 	must(t, p.control.Send(job.Terminate, nil))

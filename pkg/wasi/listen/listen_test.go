@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/packed"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/listen/listentest"
 )
 
 func must(t testing.TB, err error) {
@@ -122,17 +123,6 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// freePort is one that nobody listens at now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	must(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	must(t, err)
-	return port
-}
-
 func open(t *testing.T, s Socket) int {
 	t.Helper()
 	fd, err := s.Open()
@@ -143,7 +133,7 @@ func open(t *testing.T, s Socket) int {
 
 func TestStreamsAreListenedAt(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := listentest.FreePort(t)
 	path := filepath.Join(t.TempDir(), "sock")
 	for _, tc := range []struct {
 		socket          Socket
@@ -151,9 +141,9 @@ func TestStreamsAreListenedAt(t *testing.T) {
 	}{
 		{Socket{Network: "tcp", Address: "127.0.0.1:" + port}, "tcp", "127.0.0.1:" + port},
 		{Socket{Network: "tcp", Address: "[::1]:" + port, Mode: Blocking}, "tcp", "[::1]:" + port},
-		{Socket{Network: "tcp", Address: ":" + freePort(t)}, "tcp4", ""},
-		{Socket{Network: "tcp", Address: "[::]:" + freePort(t)}, "tcp6", ""},
-		{Socket{Network: "tcp", Address: "0.0.0.0:" + freePort(t), Mode: Nonblocking}, "tcp4", ""},
+		{Socket{Network: "tcp", Address: ":" + listentest.FreePort(t)}, "tcp4", ""},
+		{Socket{Network: "tcp", Address: "[::]:" + listentest.FreePort(t)}, "tcp6", ""},
+		{Socket{Network: "tcp", Address: "0.0.0.0:" + listentest.FreePort(t), Mode: Nonblocking}, "tcp4", ""},
 		{Socket{Network: "unix", Address: path}, "unix", path},
 	} {
 		fd := open(t, tc.socket)
@@ -192,7 +182,7 @@ func TestStreamsAreListenedAt(t *testing.T) {
 func TestDatagramsAreReceived(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
-		address := host + ":" + freePort(t)
+		address := host + ":" + listentest.FreePort(t)
 		s := Socket{Network: "udp", Address: address, Mode: Blocking}
 		fd := open(t, s)
 		conn, err := net.Dial("udp", address)
@@ -214,7 +204,7 @@ func TestDatagramsAreReceived(t *testing.T) {
 
 func TestWhatCannotBeOpenedIsASentence(t *testing.T) {
 	t.Parallel()
-	address := "127.0.0.1:" + freePort(t)
+	address := "127.0.0.1:" + listentest.FreePort(t)
 	open(t, Socket{Network: "tcp", Address: address})
 	used := filepath.Join(t.TempDir(), "used")
 	open(t, Socket{Network: "unix", Address: used})

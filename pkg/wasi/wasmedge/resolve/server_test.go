@@ -30,19 +30,31 @@ type server struct {
 
 func newServer(t *testing.T, z zone) *server {
 	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := listenAtBoth(t)
 	t.Cleanup(func() { udp.Close(); tcp.Close() })
 	s := &server{zone: z, addr: netip.MustParseAddrPort(udp.LocalAddr().String())}
 	go s.serveUDP(udp)
 	go s.serveTCP(tcp)
 	return s
+}
+
+// listenAtBoth has one port for two protocols, of which the kernel chooses for one only.
+func listenAtBoth(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var err error
+	for range 100 {
+		var udp net.PacketConn
+		if udp, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			break
+		}
+		var tcp net.Listener
+		if tcp, err = net.Listen("tcp", udp.LocalAddr().String()); err == nil {
+			return udp, tcp
+		}
+		udp.Close()
+	}
+	t.Fatal(err)
+	return nil, nil
 }
 
 func (s *server) serveUDP(c net.PacketConn) {
