@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,7 +32,7 @@ func takeInventory(t testing.TB, c *Containerd) inventory {
 			return entries("file of a task", c.file("state/io.containerd.runtime.v2.task"), func(path string, d fs.DirEntry) bool {
 				// containerd renames a bundle to .ID before it removes it; one that is
 				// killed in between leaves that for ever, with any shim.
-				return regularDir(path, d) || strings.Contains(path, "/"+c.Namespace+"/.")
+				return regularDir(path, d) || renamedBundle.MatchString(path)
 			})
 		},
 	} {
@@ -52,6 +53,9 @@ const (
 	goingAway = 20 * time.Second
 	usual     = 5 * time.Second // what takes longer is logged
 )
+
+// renamedBundle matches what containerd is about to remove, in any of its namespaces.
+var renamedBundle = regexp.MustCompile(`/io\.containerd\.runtime\.v2\.task/[^/]+/\.`)
 
 // checkLeaks fails the test if something is there that was not there before, and does
 // not go away.
