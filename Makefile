@@ -38,8 +38,8 @@ test: ## everything below but test-cgroup2, of which it runs the smoke test
 test-unit: ## packages of this module
 	$(call suite,unit,test/unit)
 
-test-fuzz: ## every fuzz target for a moment; test/fuzz 10m for longer
-	$(call suite,fuzz,test/fuzz 2s)
+test-fuzz: ## every fuzz target with 2000 inputs; test/fuzz 10m for longer
+	$(call suite,fuzz,test/fuzz 2000x)
 
 test-wasi: build ## Go's own tests of its standard library as guests, and guests that call the host with nonsense
 	$(call suite,wasi,test/wasi/run)
