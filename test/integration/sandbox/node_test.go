@@ -93,15 +93,6 @@ func (n *node) do(t testing.TB, args ...string) string {
 	return n.crictl.Do(t, args...)
 }
 
-func file(t *testing.T, v any) string {
-	t.Helper()
-	data, err := json.Marshal(v)
-	must(t, err)
-	path := filepath.Join(t.TempDir(), "request.json")
-	must(t, os.WriteFile(path, data, 0o600))
-	return path
-}
-
 // pod is a pod that runs.
 type pod struct {
 	*node
@@ -110,7 +101,7 @@ type pod struct {
 
 func (n *node) pod(t *testing.T, name string, namespaces object) *pod {
 	t.Helper()
-	config := file(t, object{
+	config := testenv.Request(t, object{
 		"metadata": object{"name": name, "namespace": "default", "uid": name + "-uid"},
 		"hostname": name + "-host", "log_directory": t.TempDir(), "dns_config": object{"servers": []string{"10.1.2.3"}},
 		"linux": object{"cgroup_parent": "/" + n.Namespace, "security_context": object{"namespace_options": namespaces}},
@@ -142,7 +133,7 @@ func (p *pod) state(t testing.TB) (state string, pid int) {
 func (p *pod) run(t *testing.T, name string, kind testenv.Kind, args ...string) string {
 	t.Helper()
 	image := guests.Multi(t, kind).Name
-	config := file(t, object{
+	config := testenv.Request(t, object{
 		"metadata": object{"name": name}, "image": object{"image": image, "user_specified_image": image},
 		"args": args, "log_path": name + ".log", "linux": object{},
 	})

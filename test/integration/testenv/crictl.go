@@ -2,7 +2,9 @@ package testenv
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,6 +21,20 @@ type Crictl struct {
 func (c *Containerd) Crictl(t testing.TB) *Crictl {
 	t.Helper()
 	return &Crictl{c, filepath.Join(Tool(t, "cri-tools", criToolsVersion), "crictl")}
+}
+
+// Request writes one for crictl to a file.
+func Request(t testing.TB, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "request.json")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Command is crictl with arguments, not started yet.

@@ -89,7 +89,7 @@ func TestPods(t *testing.T) {
 	const cris, own = "cri-containerd.apparmor.d", "wazero-test-pod"
 	load(t, own, "file, network, signal, unix, deny /secret/** rwklx,")
 	t.Cleanup(func() { unload(t, cris) })
-	pod := file(t, object{
+	pod := testenv.Request(t, object{
 		"metadata": object{"name": "pod", "namespace": "default", "uid": "uid"}, "log_directory": t.TempDir(),
 		"linux": object{"cgroup_parent": "/" + c.Namespace, "security_context": object{"namespace_options": object{"network": hostNetwork}}},
 	})
@@ -105,7 +105,7 @@ func TestPods(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			name := witness(t).Name
-			container := crictl.Do(t, "create", "--no-pull", id, file(t, object{
+			container := crictl.Do(t, "create", "--no-pull", id, testenv.Request(t, object{
 				"metadata": object{"name": x.name}, "image": object{"image": name, "user_specified_image": name},
 				"args": []string{"read", "/public/file", "wait"}, "log_path": x.name + ".log",
 				"linux": object{"security_context": object{"apparmor": x.profile}},
@@ -133,14 +133,4 @@ func pidOf(t *testing.T, crictl *testenv.Crictl, container string) uint32 {
 	var s struct{ Info struct{ Pid uint32 } }
 	must(t, json.Unmarshal([]byte(crictl.Do(t, "inspect", container)), &s))
 	return s.Info.Pid
-}
-
-// file holds a request for crictl.
-func file(t *testing.T, v any) string {
-	t.Helper()
-	data, err := json.Marshal(v)
-	must(t, err)
-	path := filepath.Join(t.TempDir(), "request.json")
-	must(t, os.WriteFile(path, data, 0o600))
-	return path
 }
