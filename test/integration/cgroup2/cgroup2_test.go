@@ -30,7 +30,7 @@ func TestContainers(t *testing.T) {
 	if testing.Short() {
 		m.Suites = []suites.Suite{
 			{Pkg: "pkg/cgroup"},
-			{Pkg: "test/integration/shim", Run: "^(TestFiguresOfAGuest|TestUpdate|TestMemberOutOfMemory|TestPodWithoutPauseContainer)$"},
+			{Pkg: "test/integration/shim", Run: "^(TestFiguresOfAGuest|TestUpdate|TestMemberOutOfMemory|TestPodWithoutPauseContainer|TestExecInAPausedContainer|TestPauseMeetsOtherCalls)$"},
 		}
 	} else {
 		m.Suites = []suites.Suite{
@@ -40,7 +40,7 @@ func TestContainers(t *testing.T) {
 			{Pkg: "pkg/launcher/pod"},
 			// Without what takes minutes there.
 			{Pkg: "pkg/codecache/compile", Skip: "^(TestPublishedProgramCompilesInTheCage|TestPsShowsTheModule|TestModuleThatNeedsTooMuchNamesTheLimit)$"},
-			{Pkg: "test/integration/shim", Run: "^(TestFiguresOfAGuest|TestUpdate|TestOOMComesBeforeExit|TestMember|TestPod|TestHolder|TestThreeMembers|TestStopEndsTheMembers|TestDeleteAfterTheDeathOfTheShim)"},
+			{Pkg: "test/integration/shim", Run: "^(TestFiguresOfAGuest|TestUpdate|TestOOMComesBeforeExit|TestMember|TestPod|TestHolder|TestThreeMembers|TestStopEndsTheMembers|TestDeleteAfterTheDeathOfTheShim|TestExecInAPausedContainer|TestPause)"},
 			{Pkg: "test/integration/containerd", Run: "^TestEveryContainerd$/^2.4.2$"},
 		}
 	}
