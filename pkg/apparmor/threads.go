@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/ownthread"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/seccomp"
 )
 
@@ -64,23 +65,7 @@ func onThread(do func() error) error {
 		err    error
 	}
 	results := make(chan result)
-	var run func()
-	run = func() {
-		runtime.LockOSThread()
-		thread := unix.Gettid()
-		if thread == os.Getpid() { // the first one ends with the process: keep it busy
-			defer runtime.UnlockOSThread()
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				run()
-			}()
-			<-done
-			return
-		}
-		results <- result{thread, do()}
-	}
-	go run()
+	ownthread.Go(func() { results <- result{unix.Gettid(), do()} })
 	r := <-results
 	for !errors.Is(unix.Tgkill(os.Getpid(), r.thread, 0), unix.ESRCH) {
 		time.Sleep(50 * time.Microsecond)

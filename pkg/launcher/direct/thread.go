@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/cgroup/container"
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/ownthread"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/reaper"
 )
 
@@ -34,7 +34,7 @@ type thread struct {
 func newThread() (*thread, error) {
 	t := &thread{work: make(chan func()), home: map[uintptr]*os.File{}}
 	ready := make(chan error)
-	aside(func() {
+	ownthread.Go(func() {
 		err := t.prepare()
 		ready <- err
 		if err != nil {
@@ -45,26 +45,6 @@ func newThread() (*thread, error) {
 		}
 	})
 	return t, <-ready
-}
-
-// aside calls f on a thread of its own, which is not the first one of the process: with
-// that in a cgroup of v1, the whole process counts as a member that may be killed.
-func aside(f func()) {
-	go func() {
-		runtime.LockOSThread() // for ever
-		if unix.Gettid() != os.Getpid() {
-			f()
-			return
-		}
-		elsewhere := make(chan struct{})
-		go func() {
-			runtime.LockOSThread()
-			close(elsewhere)
-			f()
-		}()
-		<-elsewhere
-		runtime.UnlockOSThread()
-	}()
 }
 
 func (t *thread) prepare() error {

@@ -1,4 +1,4 @@
-package direct
+package ownthread
 
 import (
 	"os"
@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestTheThreadThatClonesIsNotTheFirst(t *testing.T) {
+func TestItIsNotTheFirstThread(t *testing.T) {
 	t.Parallel()
 	for range 500 { // which thread a goroutine gets is a matter of chance
 		thread := make(chan int)
-		aside(func() { thread <- unix.Gettid() })
+		Go(func() { thread <- unix.Gettid() })
 		if <-thread == os.Getpid() {
 			t.Fatal("it is the first thread of the process")
 		}
