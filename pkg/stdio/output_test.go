@@ -38,6 +38,14 @@ func read(t *testing.T, path string) string {
 	}
 }
 
+// requireText fails the test unless a reader that comes now gets exactly this.
+func requireText(t *testing.T, path, want string) {
+	t.Helper()
+	if got := read(t, path); got != want {
+		t.Errorf("%s has %q, want %q", path, got, want)
+	}
+}
+
 // ended has a process write to stdout, and end.
 func ended(t *testing.T, s *Streams, text string) {
 	t.Helper()
@@ -55,12 +63,8 @@ func TestReaderThatComesAfterTheEndOfTheProcess(t *testing.T) {
 			out, err := mkfifo(t, "out"), mkfifo(t, "err")
 			ended(t, open(t, Config{Stdout: out, Stderr: err}), "last words")
 			time.Sleep(late)
-			if got := read(t, out); got != "last words" {
-				t.Errorf("stdout is %q", got)
-			}
-			if got := read(t, err); got != "" {
-				t.Errorf("stderr is %q", got)
-			}
+			requireText(t, out, "last words")
+			requireText(t, err, "")
 		})
 	}
 }
@@ -74,9 +78,7 @@ func TestReaderThatComesBackAfterTheEndOfTheProcess(t *testing.T) {
 	s := open(t, Config{Stdout: path})
 	must(t, before.Close())
 	ended(t, s, "while you were away")
-	if got := read(t, path); got != "while you were away" {
-		t.Errorf("it reads %q", got)
-	}
+	requireText(t, path, "while you were away")
 }
 
 func TestReaderOfATerminalThatComesAfterTheEndOfTheProcess(t *testing.T) {
@@ -91,9 +93,7 @@ func TestReaderOfATerminalThatComesAfterTheEndOfTheProcess(t *testing.T) {
 	write(t, tty, "last words\n")
 	must(t, tty.Close())
 	s.Ended()
-	if got := read(t, path); got != "last words\r\n" {
-		t.Errorf("it reads %q", got)
-	}
+	requireText(t, path, "last words\r\n")
 }
 
 // A reader that has got everything needs nothing: the end of the process was its end.

@@ -121,7 +121,7 @@ func (p *process) stopLocked(e exit) bool {
 	return true
 }
 
-// streamsEnded waits, for a bounded time, until a terminal's output is copied.
+// streamsEnded waits, for a bounded time, until the output has been taken.
 func (p *process) streamsEnded() {
 	p.mu.Lock()
 	streams := p.streams
