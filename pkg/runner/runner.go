@@ -96,9 +96,6 @@ func load(ctx context.Context, control *orders, open gateway.Open) (*guest, erro
 	if err := tidyDescriptors(); err != nil {
 		return nil, err
 	}
-	if err := privilege.CheckThreads(); err != nil {
-		return nil, err
-	}
 	j, err := readJob()
 	if err != nil {
 		return nil, err
@@ -109,7 +106,11 @@ func load(ctx context.Context, control *orders, open gateway.Open) (*guest, erro
 	statm := openStatm()
 	defer statm.close()
 	if j.Room == nil {
-		if err = disguise(j); err == nil {
+		// runc has confined it already.
+		if err = privilege.CheckThreads(); err == nil {
+			err = disguise(j)
+		}
+		if err == nil {
 			err = confine(j)
 		}
 	} else {
