@@ -55,6 +55,7 @@ type visit struct {
 func (v *visit) begins() {
 	if !v.whole.Load() {
 		v.w.Header().Set("Connection", "close")
+		v.r.Context().Value(connKey{}).(*conn).unread.Store(true)
 	}
 }
 

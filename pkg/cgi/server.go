@@ -53,6 +53,7 @@ func Open(files []*os.File, o gateway.Options) (gateway.Server, error) {
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     log.New(o.Log, "cgi: ", 0),
+		ConnContext:                  withConn,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed || state == http.StateHijacked {
 				<-s.open
@@ -88,6 +89,16 @@ func (s *server) Shutdown() {
 // crowded tells that connections are getting scarce: those that are idle should not stay.
 func (s *server) crowded() bool { return len(s.open) > cap(s.open)/2 }
 
+// hurried tells that connections should not stay for what is of no use to anybody here.
+func (s *server) hurried() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return s.crowded()
+	}
+}
+
 // limited is a listener that lets more connections wait when as many as possible are open.
 type limited struct {
 	net.Listener
@@ -104,6 +115,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		<-l.server.open
+		return nil, err
 	}
-	return c, err
+	return &conn{Conn: c, server: l.server}, nil
 }
