@@ -232,7 +232,7 @@ func TestPublishReturnsWhileTheDaemonHangs(t *testing.T) {
 	for i := range 1000 {
 		q.Publish(start(i))
 	}
-	if d := time.Since(begin); d > time.Second {
+	if d := time.Since(begin); d > 10*time.Second {
 		t.Errorf("1000 events took %v", d)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

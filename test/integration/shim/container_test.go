@@ -442,7 +442,7 @@ func (c *container) readFIFO(path string) *stream {
 		}
 		select {
 		case <-s.ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(limit):
 			t.Errorf("somebody still holds %s", path)
 		}
 	})

@@ -209,7 +209,7 @@ func TestNobodyListens(t *testing.T) {
 			t.Errorf("exit status is %d, want 5", r.ExitStatus)
 		}
 		pid := c.shimPid()
-		atOnce(t, "end of the shim", 5*time.Second, func() {
+		atOnce(t, "end of the shim", 10*time.Second, func() {
 			must(t, c.shutdown())
 			awaitGone(t, pid)
 		})
@@ -267,7 +267,7 @@ func TestNobodyWaitsForACompiler(t *testing.T) {
 		created := make(chan error, 1)
 		go func() { _, err := c.create(); created <- err }()
 		for begin := time.Now(); time.Since(begin) < 500*time.Millisecond; time.Sleep(20 * time.Millisecond) {
-			atOnce(t, "State, Connect, Pids and Stats", 500*time.Millisecond, func() {
+			atOnce(t, "State, Connect, Pids and Stats", 5*time.Second, func() {
 				requireKind(t, "State", second(c.state("")), nf)
 				other.requireStatus("", tasktypes.Status_RUNNING)
 				requireKind(t, "Connect", second(other.connection()), ok)
@@ -280,7 +280,7 @@ func TestNobodyWaitsForACompiler(t *testing.T) {
 			t.Fatalf("the module was compiled too soon for this test (%v)", err)
 		default:
 		}
-		atOnce(t, "Delete while compiling", 2*time.Second, func() {
+		atOnce(t, "Delete while compiling", 10*time.Second, func() {
 			requireKind(t, "Delete", second(c.delete("")), nf)
 			if err := <-created; err == nil || !strings.Contains(err.Error(), "still being compiled") {
 				t.Errorf("Create: %v", err)
@@ -306,7 +306,7 @@ func TestContainerDiesWhileAnExecIsCompiled(t *testing.T) {
 			t.Fatalf("the exec has started (%v)", err)
 		case <-time.After(500 * time.Millisecond):
 		}
-		atOnce(t, "the end", 2*time.Second, func() {
+		atOnce(t, "the end", 5*time.Second, func() {
 			must(t, c.kill("", syscall.SIGKILL))
 			if status := c.exitStatus(""); status != 137 {
 				t.Errorf("exit status is %d", status)

@@ -183,7 +183,7 @@ func TestWaitForAnExecThatNeverRuns(t *testing.T) {
 	requireKind(t, "Delete", second(c.delete("")), ok)
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(limit):
 		t.Error("Wait goes on")
 	}
 }

@@ -44,7 +44,7 @@ func TestSignalsEndAGuestAtOnce(t *testing.T) {
 				c.execRun("e", stdio{stdin: c.stdinFIFO("e")}, multiWasm, tc.guest)
 				want := 128 + uint32(tc.signal)
 				for _, id := range []string{"e", ""} {
-					atOnce(t, "end", time.Second, func() {
+					atOnce(t, "end", 5*time.Second, func() {
 						must(t, c.kill(id, tc.signal))
 						if status := c.exitStatus(id); status != want {
 							t.Errorf("exit status of %q is %d, want %d", id, status, want)
@@ -164,7 +164,7 @@ func TestPausedContainers(t *testing.T) {
 			t.Errorf("exit status of the exec is %d, want 137", status)
 		}
 		must(t, c.pause())
-		atOnce(t, "end of a paused container", 2*time.Second, func() {
+		atOnce(t, "end of a paused container", 10*time.Second, func() {
 			must(t, c.kill("", syscall.SIGKILL))
 			if status := c.exitStatus(""); status != 137 {
 				t.Errorf("exit status is %d, want 137", status)
@@ -188,7 +188,7 @@ func TestExecInAPausedContainer(t *testing.T) {
 		c := d.container("c", k.multi, "sleep").run()
 		must(t, c.pause())
 		must(t, c.exec("e", stdio{}, k.multi, "sleep"))
-		atOnce(t, "start of an exec", 2*time.Second, func() {
+		atOnce(t, "start of an exec", 10*time.Second, func() {
 			requireKind(t, "Start", c.start("e"), failedPrecondition)
 		})
 		c.requireStatus("", tasktypes.Status_PAUSED)

@@ -239,7 +239,7 @@ func TestReaderAfterTheEnd(t *testing.T) {
 		io = c.unreadFIFOs("deleted")
 		c.execRun("deleted", io, k.multi, "both")
 		c.exitStatus("deleted")
-		atOnce(t, "Delete without a reader", 2*time.Second, func() { requireKind(t, "Delete", second(c.delete("deleted")), ok) })
+		atOnce(t, "Delete without a reader", 10*time.Second, func() { requireKind(t, "Delete", second(c.delete("deleted")), ok) })
 		must(t, c.kill("", syscall.SIGKILL))
 		c.exitStatus("")
 	})
@@ -340,7 +340,7 @@ func TestLoggerThatDies(t *testing.T) {
 		requireFile(t, c, "log-of.out", "tick 1\nt")
 		must(t, c.kill("", syscall.SIGKILL))
 		c.exitStatus("")
-		atOnce(t, "Delete", 2*time.Second, func() { requireKind(t, "Delete", second(c.delete("")), ok) })
+		atOnce(t, "Delete", 10*time.Second, func() { requireKind(t, "Delete", second(c.delete("")), ok) })
 	})
 }
 
@@ -351,7 +351,7 @@ func TestLoggerThatIsNeverReady(t *testing.T) {
 	c := d.container("c", multiWasm, "sleep")
 	c.logger(neverReady)
 	c.connect()
-	atOnce(t, "Create", 15*time.Second, func() {
+	atOnce(t, "Create", 25*time.Second, func() {
 		_, err := c.create()
 		if err == nil || !strings.Contains(err.Error(), "was not ready within") || !strings.Contains(err.Error(), c.bundle+"/logger") {
 			t.Errorf("Create: %v", err)
@@ -377,7 +377,7 @@ func TestLoggerThatDoesNotEnd(t *testing.T) {
 	c := d.container("c", multiWasm, "both")
 	c.logger(neverEnding)
 	c.ended()
-	atOnce(t, "Delete", 15*time.Second, func() { requireKind(t, "Delete", second(c.delete("")), ok) })
+	atOnce(t, "Delete", 25*time.Second, func() { requireKind(t, "Delete", second(c.delete("")), ok) })
 	requireFile(t, c, "log-of.out", "to stdout\n")
 }
 
@@ -393,7 +393,7 @@ func TestUnreadTerminal(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	c.requireStatus("", tasktypes.Status_RUNNING) // it waits, the shim does not
 	must(t, c.kill("", syscall.SIGTERM))
-	atOnce(t, "exit and Delete", 15*time.Second, func() {
+	atOnce(t, "exit and Delete", 25*time.Second, func() {
 		if status := c.exitStatus(""); status != 143 {
 			t.Errorf("exit status is %d, want 143", status)
 		}

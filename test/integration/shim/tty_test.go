@@ -106,7 +106,7 @@ func TestControlC(t *testing.T) {
 				screen, keyboard := c.withTerminal()
 				c.run()
 				screen.WaitFor(t, says)
-				atOnce(t, "end", time.Second, func() {
+				atOnce(t, "end", 5*time.Second, func() {
 					_, err := keyboard.WriteString("\x03")
 					must(t, err)
 					if status := c.exitStatus(""); status != 130 {

@@ -89,12 +89,7 @@ func cgiPHP(t *testing.T, d *testenv.Docker) {
 	if used, err := servers.CPUTime(c.Pid(t)); err == nil {
 		t.Logf("1000 connections to PHP: %v, and %v of the CPUs", took, used-cpu)
 	}
-	before := time.Now()
-	d.Docker(t, "stop", "--time", "20", c.Name)
-	if passed := time.Since(before); passed > testenv.Slow(time.Second) {
-		t.Errorf("docker stop took %v", passed)
-	}
-	t.Logf("stopped within %v", time.Since(before))
+	stopsWithinASecond(t, d, c)
 }
 
 func formBody(r *http.Request) {

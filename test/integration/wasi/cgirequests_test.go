@@ -309,13 +309,13 @@ func cgiStateless(t *testing.T, d *testenv.Docker) {
 func cgiStreams(t *testing.T, d *testenv.Docker) {
 	_, url := startCGI(t, d)
 	begun := time.Now()
-	answer, err := client().Get(url + "/drip?1000")
+	answer, err := client().Get(url + "/drip?2000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	first := make([]byte, 5)
-	if _, err := io.ReadFull(answer.Body, first); err != nil || time.Since(begun) > testenv.Slow(900*time.Millisecond) {
+	if _, err := io.ReadFull(answer.Body, first); err != nil || time.Since(begun) > testenv.Slow(1900*time.Millisecond) {
 		t.Errorf("the first drop came after %v, %v", time.Since(begun), err)
 	}
 	rest, err := io.ReadAll(answer.Body)

@@ -72,13 +72,7 @@ func languages(t *testing.T, d *testenv.Docker, guests *testenv.Guests) {
 	}
 	t.Run("idle", func(t *testing.T) { idle(t, all) })
 	each("stops", func(t *testing.T, r running) {
-		begin := time.Now()
-		d.Docker(t, "stop", "--time", "20", r.Container.Name)
-		took := time.Since(begin)
-		t.Logf("docker stop took %v", took.Round(time.Millisecond))
-		if took > testenv.Slow(time.Second) {
-			t.Errorf("docker stop took %v", took)
-		}
+		stopsWithinASecond(t, d, r.Container)
 		if status := r.Inspect(t, "{{.State.ExitCode}}"); status != "143" {
 			t.Errorf("status %s", status)
 		}

@@ -66,11 +66,32 @@ func gracefulStop(t *testing.T, d *testenv.Docker) {
 	if text, err := io.ReadAll(u.answer); err != nil || string(text) != "the first half\nthe second half\n" {
 		t.Errorf("%q, %v", text, err)
 	}
-	if passed := <-u.stopped; passed > testenv.Slow(3*time.Second) {
+	if passed := <-u.stopped; passed > testenv.Slow(8*time.Second) {
 		t.Errorf("docker stop took until %v after the request", passed)
 	}
 	if status := u.Inspect(t, "{{.State.ExitCode}}"); status != "143" {
 		t.Errorf("status %s, %+v", status, u.Logs(t))
+	}
+}
+
+// stopsWithinASecond stops a container, which takes a second at most with the start of
+// Docker's command. Who was late has another chance: a busy machine takes its time, too.
+func stopsWithinASecond(t *testing.T, d *testenv.Docker, c *testenv.Container) {
+	t.Helper()
+	for try := 1; ; try++ {
+		begin := time.Now()
+		d.Docker(t, "stop", "--time", "20", c.Name)
+		took := time.Since(begin)
+		t.Logf("docker stop took %v", took.Round(time.Millisecond))
+		switch {
+		case took <= testenv.Slow(time.Second):
+			return
+		case try == 3:
+			t.Errorf("docker stop took %v", took)
+			return
+		}
+		d.Docker(t, "start", c.Name)
+		c.WaitFor(t, "{{.State.Running}}", "true")
 	}
 }
 
