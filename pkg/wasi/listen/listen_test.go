@@ -266,19 +266,6 @@ func TestPrivilegedPortsNeedACapability(t *testing.T) {
 	}
 }
 
-// What a process leaves behind that was killed does not keep the next from starting.
-func TestAbandonedUnixSocketsAreReplaced(t *testing.T) {
-	t.Parallel()
-	s := Socket{Network: "unix", Address: filepath.Join(t.TempDir(), "sock")}
-	fd, err := s.Open()
-	must(t, err)
-	unix.Close(fd)
-	open(t, s)
-	conn, err := net.Dial("unix", s.Address)
-	must(t, err)
-	conn.Close()
-}
-
 func TestTheEnvironmentTells(t *testing.T) {
 	t.Parallel()
 	env := []string{"A=1", Variable + "=tcp://:1", "LISTEN_FDS=9", "LISTEN_PID=1", "LISTEN_FDNAMES=x", "LISTEN_FDS_START=7", Variable + "=tcp://:2", "Z"}

@@ -121,40 +121,6 @@ func listenAt(fd int) error {
 	return nil
 }
 
-func (s Socket) openUnix() (_ int, err error) {
-	fd, err := s.socket(unix.AF_UNIX, unix.SOCK_STREAM)
-	if err != nil {
-		return -1, err
-	}
-	defer closeOnError(fd, &err)
-	address := &unix.SockaddrUnix{Name: s.Address}
-	err = unix.Bind(fd, address)
-	if errors.Is(err, unix.EADDRINUSE) && abandoned(address) {
-		if err = unix.Unlink(s.Address); err == nil || errors.Is(err, unix.ENOENT) {
-			err = unix.Bind(fd, address)
-		}
-	}
-	if err != nil {
-		return -1, fmt.Errorf("bind: %w", err)
-	}
-	return fd, listenAt(fd)
-}
-
-// abandoned tells that nobody listens at a unix socket. Nobody does at other files
-// either, but they are not abandoned.
-func abandoned(address *unix.SockaddrUnix) bool {
-	var st unix.Stat_t
-	if unix.Lstat(address.Name, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return false
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	return errors.Is(unix.Connect(fd, address), unix.ECONNREFUSED)
-}
-
 func closeOnError(fd int, err *error) {
 	if *err != nil {
 		unix.Close(fd)
