@@ -4,7 +4,7 @@
 //
 // Without a terminal the container's process holds the ends of its output itself:
 // no byte of it passes through the shim, and what was written is there even if
-// the shim dies. The shim keeps a read end of each output FIFO, so that a reader
+// the shim dies. It is different with regular files: see relay. The shim keeps a read end of each output FIFO, so that a reader
 // that goes away (a containerd restart) neither kills the writer nor loses what
 // is in the pipe. One that comes after the process has ended finds its output, and its end. Input comes through a pipe that the shim feeds: see stdin.
 package stdio
@@ -39,6 +39,7 @@ type Streams struct {
 	stdin        *stdin   // a client's FIFO; nil without one
 	pipe         *os.File // where stdin goes to, unless that is a terminal
 	outputs      []*output
+	relays       []*relay
 	logger       *logger
 	term         *terminal // with Config.Terminal
 
@@ -74,14 +75,18 @@ func (s *Streams) openOutputs(c Config) error {
 	if err != nil {
 		return fmt.Errorf("open stdout %q: %w", c.Stdout, err)
 	}
-	s.out = out
+	if s.out, err = s.relayed(c, out); err != nil {
+		return fmt.Errorf("open stdout %q: %w", c.Stdout, err)
+	}
 	switch {
 	case s.logger != nil:
 		s.err, err = s.logger.stderr()
 	case c.Stderr != "" && c.Stderr == c.Stdout:
-		s.err, err = dup(out)
+		s.err, err = dup(s.out)
 	default:
-		s.err, err = s.openOutput(c, c.Stderr, "stderr")
+		if s.err, err = s.openOutput(c, c.Stderr, "stderr"); err == nil {
+			s.err, err = s.relayed(c, s.err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("open stderr %q: %w", c.Stderr, err)
@@ -115,6 +120,9 @@ func (s *Streams) Ended() {
 	if s.term != nil {
 		s.term.drain()
 	}
+	for _, r := range s.relays {
+		r.flush()
+	}
 	s.awaitReaders()
 }
 
@@ -134,12 +142,18 @@ func (s *Streams) Close() {
 	if s.logger != nil {
 		s.logger.close()
 	}
+	for _, r := range s.relays {
+		r.flush()
+	}
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
 		close(s.closing)
 	}
 	s.mu.Unlock()
+	for _, r := range s.relays {
+		r.close()
+	}
 	s.late.Wait()
 	for _, o := range s.outputs {
 		o.close()

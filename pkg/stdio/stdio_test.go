@@ -210,12 +210,16 @@ func TestFilesAreAppendedTo(t *testing.T) {
 		_, out, errs := s.Files()
 		write(t, out, "out ")
 		write(t, errs, "err ")
+		s.ProcessStarted()
+		s.Ended()
 	}
 	requireContent(t, plain, "before out err out err ")
 	// Only file:// makes the file, and its directory.
 	fresh := filepath.Join(dir, "new", "dir", "log")
-	_, out, _ := open(t, Config{Stdout: "file://" + fresh}).Files()
+	s := open(t, Config{Stdout: "file://" + fresh})
+	_, out, _ := s.Files()
 	write(t, out, "x")
+	s.Close()
 	requireContent(t, fresh, "x")
 }
 
