@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"reflect"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -12,7 +13,8 @@ import (
 // against its size, and never beyond. A slice of it is valid until the function
 // returns.
 type memory struct {
-	api.Memory
+	// Memory is not embedded: of its methods, those that read have a fault, see Read.
+	Memory api.Memory
 	// unstable lets attributes of files have the older layout.
 	unstable bool
 }
@@ -35,6 +37,27 @@ func (noMemory) WriteUint16Le(uint32, uint16) bool  { return false }
 func (noMemory) WriteUint32Le(uint32, uint32) bool  { return false }
 func (noMemory) WriteUint64Le(uint32, uint64) bool  { return false }
 
+// Read is a part of the memory, also the last one of a memory that is as large as
+// addresses reach: its end is checked in 64 bits by the engine, which then cuts it out in
+// 32, where the end is 0, and panics.
+func (m memory) Read(at, size uint32) (part []byte, ok bool) {
+	if uint64(at)+uint64(size) <= math.MaxUint32 {
+		return m.Memory.Read(at, size)
+	}
+	if at != -size { // it goes beyond
+		return nil, false
+	}
+	// What begins and ends one byte before, and one byte more.
+	before, ok := m.Memory.Read(at-1, size)
+	if !ok {
+		return nil, false
+	}
+	if _, ok := m.Memory.ReadByte(math.MaxUint32); !ok {
+		return nil, false
+	}
+	return unsafe.Slice(unsafe.SliceData(before), uint64(size)+1)[1:], true
+}
+
 // bytes is a part of the memory; ok is false if it is not all there. No bytes are
 // there wherever they are said to be.
 func (m memory) bytes(at, size uint32) (part []byte, ok bool) {
@@ -53,15 +76,22 @@ func (m memory) table(at, count, size uint32) (part []byte, ok bool) {
 	return m.bytes(at, uint32(total))
 }
 
+func (m memory) put16(at uint32, v uint16) Errno {
+	if !m.Memory.WriteUint16Le(at, v) {
+		return EFAULT
+	}
+	return ESUCCESS
+}
+
 func (m memory) put32(at, v uint32) Errno {
-	if !m.WriteUint32Le(at, v) {
+	if !m.Memory.WriteUint32Le(at, v) {
 		return EFAULT
 	}
 	return ESUCCESS
 }
 
 func (m memory) put64(at uint32, v uint64) Errno {
-	if !m.WriteUint64Le(at, v) {
+	if !m.Memory.WriteUint64Le(at, v) {
 		return EFAULT
 	}
 	return ESUCCESS
@@ -120,14 +150,18 @@ func (m memory) list(pointers, data uint32, list []string) Errno {
 	if !ok {
 		return EFAULT
 	}
+	next := uint64(data) // which does not begin again at 0 after the last address
 	for i, s := range list {
-		to, ok := m.bytes(data, uint32(len(s))+1)
+		if next > math.MaxUint32 {
+			return EFAULT
+		}
+		to, ok := m.bytes(uint32(next), uint32(len(s))+1)
 		if !ok {
 			return EFAULT
 		}
-		binary.LittleEndian.PutUint32(table[4*i:], data)
+		binary.LittleEndian.PutUint32(table[4*i:], uint32(next))
 		to[copy(to, s)] = 0
-		data += uint32(len(s)) + 1
+		next += uint64(len(to))
 	}
 	return ESUCCESS
 }

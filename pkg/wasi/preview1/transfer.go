@@ -47,7 +47,7 @@ func sockRecv(s *System, m memory, a arguments) Errno {
 	if err != nil {
 		return errnoOf(err)
 	}
-	m.WriteUint16Le(roflags, truncated)
+	m.put16(roflags, truncated)
 	return m.put32(size, uint32(n))
 }
 

@@ -12,8 +12,10 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"golang.org/x/sys/unix"
 
+	"github.com/containerd-wazero/containerd-shim-wazero/pkg/engine/linmem"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/preview1"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/wasi/promised"
 )
@@ -104,7 +106,8 @@ func newRig(t testing.TB, version int, c preview1.Config) *rig {
 	runtime := wazero.NewRuntimeWithConfig(r.ctx, wazero.NewRuntimeConfigInterpreter())
 	t.Cleanup(func() { runtime.Close(r.ctx) })
 	host(t, r.ctx, runtime, passing(t, t.TempDir(), version))
-	r.module, err = runtime.Instantiate(r.ctx, passing(t, t.TempDir(), version))
+	// Memory that is mapped, as guests have it, takes none until it is used.
+	r.module, err = runtime.Instantiate(experimental.WithMemoryAllocator(r.ctx, linmem.Unlimited()), passing(t, t.TempDir(), version))
 	must(t, err)
 	return r
 }
