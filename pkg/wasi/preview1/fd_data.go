@@ -15,7 +15,8 @@ var fdDataFunctions = []function{
 
 // fdRead reads at the position: (fd, iovs: pointer to iovecs, iovs_len: their number,
 // nread: pointer to the number of bytes). EBADF, also if it was not opened to be
-// read, EFAULT, EISDIR, ENOTCAPABLE, and those of readv(2).
+// read, EFAULT, EISDIR, ENOTCAPABLE, and those of readv(2). With no room for a byte it
+// reads none, also of a socket: sock_recv waits, and takes a datagram.
 func fdRead(s *System, m memory, a arguments) Errno {
 	d, e := s.files.get(a.u32(0), FDRead)
 	if e != ESUCCESS {
@@ -108,6 +109,7 @@ func (s *System) transfer(d *descriptor, m memory, iovs, count, result uint32, w
 		n, err = s.move(d, buffers, way, offset)
 	case way.writes:
 		n, err = d.send(buffers)
+	case len(buffers) == 0: // unlike recv(2), read(2) of nothing neither waits nor takes a datagram
 	default:
 		n, _, err = d.receive(buffers, 0)
 	}
