@@ -16,7 +16,8 @@ var fdDataFunctions = []function{
 // fdRead reads at the position: (fd, iovs: pointer to iovecs, iovs_len: their number,
 // nread: pointer to the number of bytes). EBADF, also if it was not opened to be
 // read, EFAULT, EISDIR, ENOTCAPABLE, and those of readv(2). With no room for a byte it
-// reads none, also of a socket: sock_recv waits, and takes a datagram.
+// reads none, also of a socket: sock_recv waits, and takes a datagram. EMSGSIZE for a
+// datagram into more than 1024 buffers.
 func fdRead(s *System, m memory, a arguments) Errno {
 	d, e := s.files.get(a.u32(0), FDRead)
 	if e != ESUCCESS {
@@ -28,7 +29,8 @@ func fdRead(s *System, m memory, a arguments) Errno {
 // fdWrite writes at the position, or at the end with APPEND: (fd, iovs: pointer to
 // ciovecs, iovs_len: their number, nwritten: pointer to the number of bytes). EBADF,
 // also if it was not opened to be written, EFAULT, EISDIR, ENOTCAPABLE, and those of
-// writev(2). A pipe that nobody reads is EPIPE, and no signal.
+// writev(2). A pipe that nobody reads is EPIPE, and no signal. EMSGSIZE for a datagram of
+// more than 1024 buffers.
 func fdWrite(s *System, m memory, a arguments) Errno {
 	d, e := s.files.get(a.u32(0), FDWrite)
 	if e != ESUCCESS {
@@ -90,7 +92,7 @@ type iovec struct{ base, size uintptr }
 
 // transfer moves bytes between the guest's memory and a file, and writes how many.
 func (s *System) transfer(d *descriptor, m memory, iovs, count, result uint32, way *direction, offset int64) Errno {
-	buffers, e := s.vectors(m, iovs, count)
+	buffers, e := s.message(d, m, iovs, count)
 	if e != ESUCCESS {
 		return e
 	}

@@ -53,8 +53,9 @@ func sockRecv(s *System, m memory, a arguments) Errno {
 
 // sockSend sends: (fd, si_data: pointer to iovecs, si_data_len: their number,
 // si_flags: 0, so_datalen: pointer to the number of bytes). As sendmsg(2), and
-// EBADF, EINVAL for flags, EFAULT, ENOTCAPABLE, ENOTCONN for a listener, ENOTSOCK. The
-// other end having closed is EPIPE, and no signal.
+// EBADF, EINVAL for flags, EFAULT, EMSGSIZE also for a datagram of more than 1024 buffers,
+// ENOTCAPABLE, ENOTCONN for a listener, ENOTSOCK. The other end having closed is EPIPE, and
+// no signal.
 func sockSend(s *System, m memory, a arguments) Errno {
 	if a.u32(3) != 0 {
 		return EINVAL
@@ -63,7 +64,7 @@ func sockSend(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
-	buffers, e := s.vectors(m, a.u32(1), a.u32(2))
+	buffers, e := s.message(d, m, a.u32(1), a.u32(2))
 	if e != ESUCCESS {
 		return e
 	}

@@ -139,7 +139,8 @@ func scratch(buffers [][]byte) []byte {
 // sockSendTo sends to an address: (fd, si_data, si_data_len, address, port, si_flags:
 // 0, so_datalen). As sendto(2), and EACCES by the policy, EAFNOSUPPORT for a unix
 // socket's address, EBADF, EFAULT, EINVAL for flags and for what is no address or port,
-// EMSGSIZE, ENOTCAPABLE, ENOTCONN for a listener, ENOTSOCK, EPIPE.
+// EMSGSIZE also for a datagram of more than 1024 buffers, ENOTCAPABLE, ENOTCONN for a
+// listener, ENOTSOCK, EPIPE.
 func sockSendTo(c call) preview1.Errno {
 	if e := permit(c, network.Listen); e != preview1.ESUCCESS {
 		return e
@@ -151,7 +152,7 @@ func sockSendTo(c call) preview1.Errno {
 	if c.Arg(5) != 0 {
 		return preview1.EINVAL
 	}
-	buffers, e := c.Vectors(c.Arg(1), c.Arg(2))
+	buffers, e := c.Message(s, c.Arg(1), c.Arg(2))
 	if e != preview1.ESUCCESS {
 		return e
 	}
