@@ -38,24 +38,33 @@ func (k *ways) find(from *directory, path string) *directory {
 	return nil
 }
 
-// holds tells whether the path still leads there.
+// holds tells whether the path still leads there, and through the same directories:
+// "..", in a link there, goes to them.
 //
-// In the process's own root the kernel is asked for all of it at once. It cannot be
-// led further than the guest, but for the links of a procfs, and even then nothing
-// comes of it but that the answer is no.
-//
-// Elsewhere each name is looked at in the directory above, and no link is followed.
+// Each name is looked at in the directory above, and no link is followed. For a path
+// with links, or "..", that says where the directory is, but not that the path leads
+// there. In the process's own root the kernel is asked for that. It cannot be led
+// further than the guest, but for the links of a procfs, and even then nothing comes
+// of it but that the answer is no.
 func (w *way) holds() bool {
 	var st unix.Stat_t
-	if w.from.root.own {
-		return fstatat(w.from.fd, w.path, &st, 0) == nil && w.to.is(&st)
+	if !w.straight && (fstatat(w.from.fd, w.path, &st, 0) != nil || !w.to.is(&st)) {
+		return false
 	}
-	for d := w.to; d != w.from; d = d.parent {
+	for d := range w.through {
 		if fstatat(d.parent.fd, d.name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || !d.is(&st) {
 			return false
 		}
 	}
 	return true
+}
+
+// through are the directories from the end up to where the way begins; without that
+// on it up to the root, or to one that the guest has opened, which stays where it was
+// found.
+func (w *way) through(yield func(*directory) bool) {
+	for d := w.to; d != w.from && d.name != "" && yield(d); d = d.parent {
+	}
 }
 
 // is tells whether attributes are the directory's. While it is open, nothing else has
@@ -88,17 +97,12 @@ const deepest = 16
 
 // keep remembers a way that was walked.
 func (k *ways) keep(w way) {
-	if w.to.depth() > deepest || !w.to.identify() {
+	if w.to.depth() > deepest || !w.to.identify() || !w.straight && !w.from.root.own {
 		return
 	}
-	if !w.from.root.own {
-		if !w.straight {
+	for d := range w.through {
+		if !d.identify() {
 			return
-		}
-		for d := w.to.parent; d != w.from; d = d.parent {
-			if !d.identify() {
-				return
-			}
 		}
 	}
 	w.from.use()
@@ -149,7 +153,7 @@ func (w *walk) leap() {
 		w.rest = strings.TrimLeft(w.rest[end:], "/")
 		return
 	}
-	w.begin = way{from: w.at.use(), path: path, straight: !w.at.root.own && straight(path)}
+	w.begin = way{from: w.at.use(), path: path, straight: straight(path)}
 }
 
 // straight tells whether a path has nothing but names in it.

@@ -86,3 +86,38 @@ func TestWaysAreForgotten(t *testing.T) {
 		t.Errorf("%d directories are open", kept)
 	}
 }
+
+// TestWaysAreGivenUpWhenWhatIsAboveChanges: where a way leads is the same, but not what
+// is above.
+func TestWaysAreGivenUpWhenWhatIsAboveChanges(t *testing.T) {
+	t.Parallel()
+	eachWalk(t, func(t *testing.T, by resolution) {
+		for _, remembered := range []string{"x/y", "way/y", "x/./y", "z/../x/y", "x/y/deep/.."} {
+			t.Run(remembered, func(t *testing.T) {
+				g := newCage(t, by, "x/y/file", "x/y/deep/", "x/y/deeper/link -> ../../beside", "x/beside", "x/y/link -> ../beside", "way -> x", "z/")
+				read := func(fd uint64, path string) string {
+					t.Helper()
+					return g.readFile(g.open(asked{fd: fd, path: path, base: FDRead}))
+				}
+				for range 2 {
+					if got := read(0, remembered+"/link"); got != "x/beside" {
+						t.Fatalf("it is %q", got)
+					}
+				}
+				must(t, os.Rename(filepath.Join(g.dir, "x"), filepath.Join(g.dir, "old")))
+				populate(t, g.dir, "x/")
+				must(t, os.WriteFile(filepath.Join(g.dir, "x/beside"), []byte("new"), 0o644))
+				must(t, os.Rename(filepath.Join(g.dir, "old/y"), filepath.Join(g.dir, "x/y")))
+				dir := g.open(asked{path: remembered + "/deeper", oflags: oDirectory, base: PathOpen, inherit: FDRead})
+				if got := read(dir, "link"); got != "new" {
+					t.Errorf("from a directory that was opened it is %q", got)
+				}
+				for range 2 {
+					if got := read(0, remembered+"/link"); got != "new" {
+						t.Errorf("it is %q", got)
+					}
+				}
+			})
+		}
+	})
+}
