@@ -25,6 +25,12 @@ const (
 	familyLength = 2
 )
 
+// inet4Address and inet6Address are the lengths in bytes of addresses of the first version.
+const (
+	inet4Address = 4
+	inet6Address = 16
+)
+
 // buffer is the memory that a guest's {pointer, length} names.
 func buffer(c call, at uint32) ([]byte, preview1.Errno) {
 	pair, ok := c.Bytes(at, 8)
@@ -56,9 +62,9 @@ func decodeAddress(b []byte, port uint32) (a netip.AddrPort, e preview1.Errno) {
 		family := binary.LittleEndian.Uint16(b)
 		switch b = b[familyLength:]; family {
 		case familyInet4:
-			b = b[:4]
+			b = b[:inet4Address]
 		case familyInet6:
-			b = b[:16]
+			b = b[:inet6Address]
 		case familyUnix:
 			return a, preview1.EAFNOSUPPORT
 		default:

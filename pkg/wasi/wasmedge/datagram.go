@@ -26,8 +26,10 @@ const maxDatagram = 64 << 10
 type received struct{ address, port, size, flags uint32 }
 
 // sockRecvFrom1 receives and tells from where: (fd, ri_data, ri_data_len, address,
-// ri_flags, ro_datalen, ro_flags). As recvfrom(2), and EACCES by the policy, EAGAIN,
-// EBADF, EFAULT, EINVAL for other flags, ENOTCAPABLE, ENOTCONN, ENOTSOCK.
+// ri_flags, ro_datalen, ro_flags). As recvfrom(2), and EACCES by the policy,
+// EAFNOSUPPORT for a unix socket's address in a buffer for others, EAGAIN, EBADF, EFAULT,
+// EINVAL for other flags and for a buffer that is too short, ENOTCAPABLE, ENOTCONN, ENOTSOCK.
+// With these errors nothing is received.
 func sockRecvFrom1(c call) preview1.Errno {
 	return receiveFrom(c, received{address: c.Arg(3), size: c.Arg(5), flags: c.Arg(6)})
 }
@@ -59,6 +61,9 @@ func receiveFrom(c call, to received) preview1.Errno {
 	}
 	size, flags, e := to.check(c)
 	if e != preview1.ESUCCESS {
+		return e
+	}
+	if e := roomForSender(s, into); e != preview1.ESUCCESS {
 		return e
 	}
 	var from sockaddr
