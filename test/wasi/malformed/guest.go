@@ -11,6 +11,7 @@ import (
 const (
 	callsPerGuest = 400
 	pageSize      = 1 << 16
+	mostPages     = 1 << 16
 	lastErrno     = 76
 	// lastAddressError is that of sock_getaddrinfo, which has more.
 	lastAddressError = 87
@@ -42,7 +43,7 @@ var names = []string{
 // generator makes one guest.
 type generator struct {
 	*rand.Rand
-	size uint32 // of the memory
+	size uint64 // of the memory
 	// texts are the places of names.
 	texts []uint32
 	old   bool
@@ -54,10 +55,13 @@ type generator struct {
 func guest(seed uint64) []byte {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 	pages := 1 + g.Uint32N(3)
-	if g.IntN(30) == 0 {
+	switch g.IntN(30) {
+	case 0:
 		pages = 0
+	case 1, 2: // whose memory ends where addresses do
+		pages = mostPages
 	}
-	g.size, g.old = pages*pageSize, g.IntN(5) == 0
+	g.size, g.old = uint64(pages)*pageSize, g.IntN(5) == 0
 	module := hostModule
 	switch {
 	case g.old:
@@ -146,7 +150,7 @@ func (g *generator) call(index uint32, c called) (body []byte, text string) {
 				body = constant32(body, uint32(v))
 			}
 			described = append(described, fmt.Sprintf("%#x", v))
-			if p.kind == out && uint64(uint32(v))+uint64(g.sizeOf(c, p)) > uint64(g.size) {
+			if p.kind == out && uint64(uint32(v))+uint64(g.sizeOf(c, p)) > g.size {
 				hasToFail = true
 			}
 		}
@@ -247,20 +251,25 @@ func (g *generator) wide() uint64 {
 func (g *generator) pointer(from, to uint32) uint64 {
 	switch g.IntN(6) {
 	case 0:
-		return uint64(pick(g, g.size, g.size-1, g.size-2, g.size-4, g.size-8, g.size-24, g.size-56, 0xffffffff, 0xfffffff8, 0x80000000, 0))
+		return uint64(uint32(pick(g, g.size, g.size-1, g.size-2, g.size-4, g.size-8, g.size-24, g.size-56, g.size-64, g.size-g.Uint64N(64), 0xffffffff, 0xfffffff8, 0x80000000, 0)))
 	case 1:
 		return uint64(g.Uint32())
 	case 2:
-		return uint64(g.Uint32N(max(g.size, 1)))
+		return g.Uint64N(max(g.size, 1))
 	default:
 		return uint64(from + g.Uint32N((to-from)/8)*8)
 	}
 }
 
+// count is small where there is so much memory that most is within: to fill that takes
+// seconds, and the machine's memory.
 func (g *generator) count() uint32 {
+	if g.size == mostPages*pageSize {
+		return pick(g, g.Uint32N(64), 1, 8, 64, 1024, 1025)
+	}
 	switch g.IntN(8) {
 	case 0:
-		return pick[uint32](g, 0xffffffff, 0x80000000, 0x20000000, 0x10000001, g.size, 1024, 1025)
+		return pick(g, 0xffffffff, 0x80000000, 0x20000000, 0x10000001, uint32(g.size), 1024, 1025)
 	case 1:
 		return g.Uint32()
 	default:
@@ -276,7 +285,8 @@ func (g *generator) data() []byte {
 	for at := vectorArrays; at < paths; at += 8 {
 		p, n := g.pointer(results, vectorArrays), g.count()
 		if at >= someVectors {
-			p, n = uint64(g.Uint32N(max(g.size/2, 1))), g.Uint32N(max(g.size/2, 1))
+			half := min(max(g.size/2, 1), 1<<20)
+			p, n = g.Uint64N(half), uint32(g.Uint64N(half))
 		}
 		binary.LittleEndian.PutUint32(data[at:], uint32(p))
 		binary.LittleEndian.PutUint32(data[at+4:], n)
