@@ -42,6 +42,10 @@ func (c Call) Network() network.Policy { return c.system.network }
 // Bytes is a part of the guest's memory; ok is false if it is not all there.
 func (c Call) Bytes(at, size uint32) (part []byte, ok bool) { return c.memory.bytes(at, size) }
 
+// Spare is for a system call that failed, and tells to repeat it: it was for want of
+// descriptors, of which some were kept for paths to be faster.
+func (c Call) Spare(err error) bool { return c.system.ways.spare(errnoOf(err)) }
+
 // Put32 writes a number to the guest's memory. EFAULT.
 func (c Call) Put32(at, v uint32) Errno { return c.memory.put32(at, v) }
 

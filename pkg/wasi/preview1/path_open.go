@@ -147,7 +147,7 @@ func (w *walk) open(flags int, follow bool) (int, Errno) {
 		if !follow {
 			flags |= unix.O_NOFOLLOW
 		}
-		fd, err := openat(w.at.fd, w.name, flags, fileMode)
+		fd, err := w.ways.openat(w.at.fd, w.name, flags, fileMode)
 		return fd, errnoOf(err)
 	}
 	for {
@@ -158,7 +158,7 @@ func (w *walk) open(flags int, follow bool) (int, Errno) {
 			}
 			flags |= unix.O_DIRECTORY
 		}
-		fd, err := openat(w.at.fd, w.name, flags|unix.O_NOFOLLOW, fileMode)
+		fd, err := w.ways.openat(w.at.fd, w.name, flags|unix.O_NOFOLLOW, fileMode)
 		if err == nil {
 			return fd, ESUCCESS
 		}
@@ -263,6 +263,9 @@ func (s *System) openOwn(number int, o opening) (*descriptor, Errno) {
 		return nil, EACCES
 	}
 	fd, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil && s.ways.spare(errnoOf(err)) {
+		fd, err = unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	}
 	if err != nil {
 		return nil, errnoOf(err)
 	}

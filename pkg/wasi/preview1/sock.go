@@ -53,6 +53,9 @@ func sockAccept(s *System, m memory, a arguments) Errno {
 func (s *System) accept(listener *descriptor, nonblocking bool) (*descriptor, Errno) {
 	s.stopper.connects()
 	d, e := listener.accept(nonblocking)
+	if s.ways.spare(e) {
+		d, e = listener.accept(nonblocking)
+	}
 	if e != ESUCCESS {
 		s.stopper.disconnects()
 		return nil, e

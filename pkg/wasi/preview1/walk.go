@@ -45,7 +45,7 @@ func (s *System) walk(d *descriptor, path string) (walk, Errno) {
 		return walk{}, e
 	}
 	if d.directory.root.confined {
-		return walk{at: d.directory, name: path, kernel: true, own: -1}, ESUCCESS
+		return walk{at: d.directory, name: path, kernel: true, own: -1, ways: &s.ways}, ESUCCESS
 	}
 	w := walk{at: d.directory.use(), rest: path, own: -1, ways: &s.ways}
 	if e := w.last(); e != ESUCCESS {
@@ -137,7 +137,7 @@ func (w *walk) up() {
 // down goes to a directory, or on with what a link says.
 func (w *walk) down(name string) Errno {
 	for {
-		fd, err := openat(w.at.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		fd, err := w.ways.openat(w.at.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 		if err == nil {
 			w.at = &directory{fd: fd, parent: w.at, root: w.at.root, users: 1, name: name}
 			return ESUCCESS

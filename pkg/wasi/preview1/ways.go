@@ -130,11 +130,28 @@ func (k *ways) leave(from *directory) {
 }
 
 // clear forgets everything: at the end, and while a guest waits, so that it does not
-// keep busy what others want to unmount.
-func (k *ways) clear() {
+// keep busy what others want to unmount. It tells whether there was anything.
+func (k *ways) clear() (known bool) {
 	for i := range k.known {
+		known = known || k.known[i].from != nil
 		k.known[i].forget()
 	}
+	return known
+}
+
+// spare is for a call that failed for want of descriptors, and tells to repeat it. What
+// is remembered counts as the guest's own by RLIMIT_NOFILE, which knows nothing of it.
+func (k *ways) spare(e Errno) bool {
+	return (e == EMFILE || e == ENFILE) && k.clear()
+}
+
+// openat is the system call.
+func (k *ways) openat(dir int, name string, flags int, mode uint32) (int, error) {
+	fd, err := openat(dir, name, flags, mode)
+	if err != nil && k.spare(errnoOf(err)) {
+		return openat(dir, name, flags, mode)
+	}
+	return fd, err
 }
 
 // leap goes to the last component at once, if the way is known. Otherwise the walk

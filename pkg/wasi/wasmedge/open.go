@@ -63,6 +63,9 @@ func sockOpen(c call) preview1.Errno {
 		return preview1.EFAULT
 	}
 	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil && c.Spare(err) {
+		fd, err = unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	}
 	if err != nil {
 		return preview1.ErrnoOf(err)
 	}

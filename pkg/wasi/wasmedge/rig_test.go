@@ -32,6 +32,7 @@ var ofPreview1 = []preview1.Extension{
 	{Name: "sock_accept", Params: "iii"}, {Name: "sock_recv", Params: "iiiiii"}, {Name: "sock_send", Params: "iiiii"},
 	{Name: "sock_shutdown", Params: "ii"}, {Name: "fd_close", Params: "i"}, {Name: "fd_fdstat_set_flags", Params: "ii"},
 	{Name: "poll_oneoff", Params: "iiii"}, {Name: "fd_fdstat_get", Params: "ii"}, {Name: "fd_fdstat_set_rights", Params: "iII"},
+	{Name: "path_filestat_get", Params: "iiiii"},
 }
 
 // rig is a guest that passes calls on. It has the functions of both versions, with
