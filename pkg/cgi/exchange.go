@@ -63,6 +63,7 @@ func (s *server) exchange(v *visit, t target) (local string, err error) {
 	if t.body {
 		// Otherwise net/http would read the body, and forget it, when the answer begins.
 		_ = x.client.EnableFullDuplex()
+		s.mayWrite(v) // the first to read a body may have to write 100 Continue
 	}
 	s.guard.begin()
 	go x.run(environ(s.Env, v.r, t))

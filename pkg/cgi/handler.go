@@ -104,6 +104,7 @@ func (s *server) fail(v *visit, err error) {
 	if f.begun {
 		panic(http.ErrAbortHandler)
 	}
+	s.mayWrite(v) // the last time may be long ago
 	v.begins()
 	if f.status == http.StatusServiceUnavailable {
 		v.refuse()
@@ -111,6 +112,9 @@ func (s *server) fail(v *visit, err error) {
 	}
 	http.Error(v.w, http.StatusText(f.status), f.status)
 }
+
+// mayWrite gives the client time to read what is written next.
+func (s *server) mayWrite(v *visit) { _ = v.client.SetWriteDeadline(time.Now().Add(s.Patience)) }
 
 // line is one of the log.
 func (s *server) line(r *http.Request, reason string) string {

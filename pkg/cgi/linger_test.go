@@ -7,86 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/gateway"
 )
-
-// deaf is a program that answers at once, and reads nothing.
-type deaf struct{}
-
-func (deaf) Instance() (gateway.Instance, error) {
-	i := &deafInstance{}
-	var err error
-	if i.stdin, i.in, err = os.Pipe(); err != nil {
-		return nil, err
-	}
-	i.out, i.stdout, err = os.Pipe()
-	return i, err
-}
-
-type deafInstance struct{ stdin, in, out, stdout *os.File }
-
-func (i *deafInstance) Stdin() *os.File  { return i.in }
-func (i *deafInstance) Stdout() *os.File { return i.out }
-
-func (i *deafInstance) Run([]string) (int, error) {
-	_, err := io.WriteString(i.stdout, "Content-Type: text/plain\n\nno need\n")
-	i.Discard()
-	return 0, err
-}
-
-func (i *deafInstance) Discard() {
-	i.stdin.Close()
-	i.stdout.Close()
-}
-
-// serve runs a server of a program at a listener.
-func serve(t *testing.T, l net.Listener, p gateway.Program) gateway.Server {
-	t.Helper()
-	file, err := l.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	s, err := Open([]*os.File{file}, gateway.Options{
-		Workers: 2, Patience: time.Minute, Connections: 100, Log: io.Discard,
-		GiveUp: func(line string) { t.Error(line) },
-		Guard:  func(time.Duration) {}, Idle: func() {},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(p) }()
-	t.Cleanup(func() {
-		s.Shutdown()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func listen(t *testing.T, network string) net.Listener {
-	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "s")
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
-	return l
-}
 
 // TestWhatNobodyReadsMayStillBeSent: a client may be about a body for longer than its
 // answer takes. If the connection was reset then, it would lose the answer.
@@ -96,7 +20,7 @@ func TestWhatNobodyReadsMayStillBeSent(t *testing.T) {
 	defer clients.Wait()
 	for _, network := range []string{"tcp", "unix"} {
 		l := listen(t, network)
-		serve(t, l, deaf{})
+		serve(t, l, deaf)
 		for name, tc := range map[string]struct {
 			request string
 			status  int
@@ -152,7 +76,7 @@ func sendSlowly(to net.Addr, request string, size, status int) error {
 func TestShutdownWaitsForNoBodyThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "tcp")
-	s := serve(t, l, deaf{})
+	s := serve(t, l, deaf)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func (s *sender) fill(r io.Reader, buffer []byte) (int, error) {
 
 // write sends some bytes.
 func (s *sender) write(b []byte, flush bool) error {
-	_ = s.client.SetWriteDeadline(time.Now().Add(s.Patience))
+	s.mayWrite(s.visit)
 	if !s.begun {
 		s.begun = true
 		maps.Copy(s.w.Header(), s.answer.header)

@@ -47,8 +47,12 @@ func Open(files []*os.File, o gateway.Options) (gateway.Server, error) {
 		s.listeners = append(s.listeners, &limited{Listener: l, server: s})
 	}
 	s.http = http.Server{
-		Handler:                      s,
-		ReadHeaderTimeout:            headerPatience,
+		Handler:           s,
+		ReadHeaderTimeout: headerPatience,
+		// These are for what net/http reads and writes by itself: the body of a request that
+		// it refuses, and what says so. Exchanges have deadlines of their own.
+		ReadTimeout:                  headerPatience,
+		WriteTimeout:                 o.Patience,
 		IdleTimeout:                  idlePatience,
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true,
