@@ -48,9 +48,16 @@ type end struct {
 // exchange runs the program once. It returns where a local redirect leads, or "" if the
 // request has been answered. The error is a *failure, or errGone.
 func (s *server) exchange(v *visit, t target) (local string, err error) {
-	i, err := s.pool.get(v.r.Context())
+	ctx := v.r.Context()
+	if !t.body && !v.whole.Load() {
+		// After a local redirect nobody reads the rest of the body, and net/http takes it
+		// for the client's end that settle has stopped who did. A client that really goes
+		// away shows when it is written to, or when patience is at its end.
+		ctx = context.WithoutCancel(ctx)
+	}
+	i, err := s.pool.get(ctx)
 	switch {
-	case v.r.Context().Err() != nil && err != nil:
+	case ctx.Err() != nil && err != nil:
 		return "", errGone
 	case err != nil:
 		return "", &failure{http.StatusServiceUnavailable, err.Error(), false}
@@ -68,7 +75,7 @@ func (s *server) exchange(v *visit, t target) (local string, err error) {
 	s.guard.begin()
 	go x.run(environ(s.Env, v.r, t))
 	// A client that goes away shows once its body has been read.
-	stop := context.AfterFunc(v.r.Context(), x.hangUp)
+	stop := context.AfterFunc(ctx, x.hangUp)
 	defer stop()
 	go x.feed()
 	defer x.settle()
@@ -151,12 +158,10 @@ func (x *exchange) feed() {
 	if !x.target.body {
 		return
 	}
+	// There is as much time as answer has, which settle ends.
+	_ = x.client.SetReadDeadline(time.Time{})
 	buffer := make([]byte, bufferSize)
-	for {
-		_ = x.client.SetReadDeadline(time.Now().Add(x.Patience))
-		if x.settled.Load() {
-			return
-		}
+	for !x.settled.Load() {
 		n, err := x.r.Body.Read(buffer)
 		if errors.Is(err, io.EOF) {
 			x.whole.Store(true)
@@ -223,6 +228,8 @@ func (x *exchange) answer() (local string, err error) {
 		return "", x.early()
 	case err != nil:
 		return "", x.failed(err, false)
+	case a.local != "" && x.gone.Load():
+		return "", errGone // which nothing would tell the next one
 	case a.local != "":
 		return a.local, nil
 	}
