@@ -34,6 +34,9 @@ type exchange struct {
 	// fed is closed when the body has been read as far as it will be.
 	fed chan struct{}
 
+	// complete tells that the client has its whole answer, though the program still runs.
+	complete bool
+
 	abandoned sync.Once
 	gone      atomic.Bool // the client
 	settled   atomic.Bool // nobody wants the body any more
@@ -203,7 +206,7 @@ func (x *exchange) read(b []byte, most time.Duration) (int, error) {
 		}
 		_ = stdout.SetReadDeadline(time.Now().Add(min(left, most)))
 		n, err := stdout.Read(b)
-		if n > 0 {
+		if n > 0 && !x.complete {
 			x.touch()
 		}
 		switch {

@@ -33,6 +33,8 @@ func (s *sender) send(r io.Reader) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return s.finish(buffer)
+		case errors.Is(err, errSilent) && s.complete:
+			return nil
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return s.failed(err, s.begun)
 		}
@@ -63,12 +65,17 @@ func (s *sender) write(b []byte, flush bool) error {
 		s.begun = true
 		maps.Copy(s.w.Header(), s.answer.header)
 		s.begins()
+		if flush && s.headerOnly() {
+			// The client has its answer, and should not wait here with its next request for
+			// the end of a program of which it knows nothing. When it leaves, the program
+			// is told.
+			s.w.Header().Set("Connection", "close")
+		}
 		s.w.WriteHeader(s.answer.status)
 	}
 	s.count += int64(len(b))
-	if s.target.method == http.MethodHead || bodiless(s.answer.status) {
-		s.touch()
-		return nil
+	if s.headerOnly() {
+		return s.writeNothing(flush)
 	}
 	if _, err := s.w.Write(b); errors.Is(err, http.ErrContentLength) {
 		return s.failed(errors.New("its answer is longer than it says"), true)
@@ -79,6 +86,25 @@ func (s *sender) write(b []byte, flush bool) error {
 		return errGone
 	}
 	s.touch()
+	return nil
+}
+
+// headerOnly tells that the answer has no body, whatever the program writes.
+func (s *sender) headerOnly() bool {
+	return s.target.method == http.MethodHead || bodiless(s.answer.status)
+}
+
+// writeNothing sends the header. From then on nothing happens for the client any more:
+// what the program writes does not let it go on.
+func (s *sender) writeNothing(flush bool) error {
+	if !flush || s.complete {
+		return nil
+	}
+	s.touch()
+	s.complete = true
+	if s.client.Flush() != nil {
+		return errGone
+	}
 	return nil
 }
 
@@ -95,7 +121,7 @@ func (s *sender) finish(rest []byte) error {
 		return err
 	}
 	length := s.answer.header.Get("Content-Length")
-	if length != "" && length != strconv.FormatInt(s.count, 10) && s.target.method != http.MethodHead && !bodiless(s.answer.status) {
+	if length != "" && length != strconv.FormatInt(s.count, 10) && !s.headerOnly() {
 		return s.failed(fmt.Errorf("its answer has %d bytes, but says %s", s.count, length), true)
 	}
 	return nil
