@@ -16,12 +16,25 @@ type target struct {
 	method string
 	path   string // decoded
 	query  string
-	uri    string // as the client has it
+	uri    string // path and query as the client has them
 	body   bool
 }
 
 func targetOf(r *http.Request) target {
-	return target{method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, uri: r.RequestURI, body: r.ContentLength > 0}
+	return target{method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, uri: pathAndQuery(r), body: r.ContentLength > 0}
+}
+
+// pathAndQuery is what the client has written of them. A request as for a proxy has more
+// (RFC 9112 section 3.2.2): net/http has made the Host of that.
+func pathAndQuery(r *http.Request) string {
+	_, rest, absolute := strings.Cut(r.RequestURI, "://")
+	if strings.HasPrefix(r.RequestURI, "/") || !absolute {
+		return r.RequestURI
+	}
+	if at := strings.IndexAny(rest, "/?"); at >= 0 {
+		return rest[at:]
+	}
+	return "/"
 }
 
 // metaVariables are those that tell of the request (RFC 3875 section 4.1), and two that

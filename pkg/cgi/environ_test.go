@@ -119,3 +119,20 @@ func TestLocalRedirectHasNoBody(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestURIHasNoHost, though the client may write one.
+func TestRequestURIHasNoHost(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"http://example.com/a%20b?c=/d":   "/a%20b?c=/d",
+		"http://u@example.com:80//a":      "//a",
+		"http://example.com/":             "/",
+		"/a?to=http://example.com/b":      "/a?to=http://example.com/b",
+		"//example.com/a":                 "//example.com/a",
+		"HTTP://[::1]:80/?http://other/x": "/?http://other/x",
+	} {
+		if got := variables(nil, "GET", uri, nil); !slices.Contains(got, "REQUEST_URI="+want) {
+			t.Errorf("%s: %q, want %s", uri, got, want)
+		}
+	}
+}
