@@ -70,11 +70,17 @@ func (a *Allocator) take(n uint64) bool {
 	if !a.limited {
 		return true
 	}
-	if a.budget.Add(-int64(n)) < 0 {
-		a.budget.Add(int64(n))
-		return false
+	// What is too much is not taken, not even for a moment: others that want little would
+	// be refused meanwhile.
+	for {
+		have := a.budget.Load()
+		if have < 0 || n > uint64(have) {
+			return false
+		}
+		if a.budget.CompareAndSwap(have, have-int64(n)) {
+			return true
+		}
 	}
-	return true
 }
 
 func (a *Allocator) give(n uint64) {

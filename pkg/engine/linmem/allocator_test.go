@@ -3,6 +3,8 @@ package linmem
 import (
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 )
@@ -60,6 +62,36 @@ func TestBudgetIsSharedAndComesBack(t *testing.T) {
 		t.Error("freed memory does not come back")
 	}
 	two.Free()
+}
+
+// TestRefusalTakesNothingFromOthers: one who wants too much must not keep, for a moment,
+// what is enough for another.
+func TestRefusalTakesNothingFromOthers(t *testing.T) {
+	t.Parallel()
+	const tries = 300_000
+	a := Limited(10 * page)
+	var left atomic.Int32
+	var greedy sync.WaitGroup
+	for range 3 {
+		left.Add(1)
+		greedy.Go(func() {
+			defer left.Add(-1)
+			for range tries {
+				if a.take(11 * page) {
+					t.Error("it got more than there is")
+					return
+				}
+			}
+		})
+	}
+	for left.Load() > 0 {
+		if !a.take(page) {
+			t.Error("it was refused, though there was enough")
+			break
+		}
+		a.give(page)
+	}
+	greedy.Wait()
 }
 
 func TestModulesMaximumIsNoRefusal(t *testing.T) {
