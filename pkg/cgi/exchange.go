@@ -25,7 +25,9 @@ type exchange struct {
 	target   target
 	instance gateway.Instance
 
-	// last is when something happened, in Unix nanoseconds.
+	since time.Time
+	// last is when something happened, in nanoseconds after that: the clock may be set
+	// meanwhile, which changes no differences.
 	last atomic.Int64
 	// ended gets the end of the instance.
 	ended chan end
@@ -66,7 +68,7 @@ func (s *server) exchange(v *visit, t target) (local string, err error) {
 		return "", &failure{http.StatusServiceUnavailable, err.Error(), false}
 	}
 	x := &exchange{
-		server: s, visit: v, target: t, instance: i,
+		server: s, visit: v, target: t, instance: i, since: time.Now(),
 		ended: make(chan end, 1), over: make(chan struct{}), fed: make(chan struct{}),
 	}
 	x.touch()
@@ -85,10 +87,12 @@ func (s *server) exchange(v *visit, t target) (local string, err error) {
 	return x.answer()
 }
 
-func (x *exchange) touch() { x.last.Store(time.Now().UnixNano()) }
+func (x *exchange) touch() { x.last.Store(int64(time.Since(x.since))) }
 
 // left is how much patience there is.
-func (x *exchange) left() time.Duration { return x.Patience - time.Since(time.Unix(0, x.last.Load())) }
+func (x *exchange) left() time.Duration {
+	return x.Patience - (time.Since(x.since) - time.Duration(x.last.Load()))
+}
 
 func (x *exchange) run(env []string) {
 	status, err := x.instance.Run(env)
