@@ -55,9 +55,11 @@ type visit struct {
 func (v *visit) begins() {
 	if !v.whole.Load() {
 		v.w.Header().Set("Connection", "close")
-		v.r.Context().Value(connKey{}).(*conn).unread.Store(true)
+		v.conn().unread.Store(true)
 	}
 }
+
+func (v *visit) conn() *conn { return v.r.Context().Value(connKey{}).(*conn) }
 
 // refuse is begins for a request whose body nobody has begun to read, or to wait for.
 func (v *visit) refuse() {

@@ -28,6 +28,8 @@ type conn struct {
 	// unread is set when the client may be sending what will not be read.
 	unread  atomic.Bool
 	drained sync.Once
+	// resets is set while the end of the connection would pass for that of an answer.
+	resets atomic.Bool
 }
 
 // connKey is where a request's context has the *conn.
@@ -37,9 +39,26 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
+// setResets has the kernel reset the connection when it is closed, also by the end of
+// this process. Unix sockets cannot be reset.
+func (c *conn) setResets(on bool) {
+	t, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	const atOnce, asUsual = 0, -1
+	seconds := asUsual
+	if on {
+		seconds = atOnce
+	}
+	if t.SetLinger(seconds) == nil {
+		c.resets.Store(on)
+	}
+}
+
 // Close implements the method of net.Conn.
 func (c *conn) Close() error {
-	if c.unread.Load() {
+	if c.unread.Load() && !c.resets.Load() {
 		c.drain()
 	}
 	return c.Conn.Close()
@@ -47,7 +66,9 @@ func (c *conn) Close() error {
 
 // CloseWrite is what net/http calls when it has not read everything, before it closes.
 func (c *conn) CloseWrite() error {
-	c.drain()
+	if !c.resets.Load() {
+		c.drain()
+	}
 	return nil
 }
 

@@ -22,6 +22,8 @@ type sender struct {
 	answer *answer
 	begun  bool
 	count  int64
+	// endless tells that the connection is reset unless the answer ends well.
+	endless bool
 }
 
 // send sends the header, and what follows in r.
@@ -72,6 +74,9 @@ func (s *sender) write(b []byte, flush bool) error {
 			s.w.Header().Set("Connection", "close")
 		}
 		s.w.WriteHeader(s.answer.status)
+		if s.endless = flush && s.endsWithConnection(); s.endless {
+			s.conn().setResets(true)
+		}
 	}
 	s.count += int64(len(b))
 	if s.headerOnly() {
@@ -87,6 +92,12 @@ func (s *sender) write(b []byte, flush bool) error {
 	}
 	s.touch()
 	return nil
+}
+
+// endsWithConnection tells that the client takes the end of the connection for that of the
+// answer: HTTP/1.0 has no other way to tell of one whose length is not known before.
+func (s *sender) endsWithConnection() bool {
+	return !s.r.ProtoAtLeast(1, 1) && s.answer.header.Get("Content-Length") == "" && !s.headerOnly()
 }
 
 // headerOnly tells that the answer has no body, whatever the program writes.
@@ -117,12 +128,16 @@ func (s *sender) finish(rest []byte) error {
 	if err != nil {
 		return s.failed(err, s.begun)
 	}
-	if err := s.write(rest, false); err != nil {
+	// What net/http sends after this could be cut unseen.
+	if err := s.write(rest, s.endless); err != nil {
 		return err
 	}
 	length := s.answer.header.Get("Content-Length")
 	if length != "" && length != strconv.FormatInt(s.count, 10) && !s.headerOnly() {
 		return s.failed(fmt.Errorf("its answer has %d bytes, but says %s", s.count, length), true)
+	}
+	if s.endless {
+		s.conn().setResets(false)
 	}
 	return nil
 }

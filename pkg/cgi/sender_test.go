@@ -2,9 +2,13 @@ package cgi
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -63,5 +67,38 @@ func TestAnswersWithoutABodyNeedNoEnd(t *testing.T) {
 				t.Error("the program goes on")
 			}
 		})
+	}
+}
+
+// half is more than the server holds back, and than a pipe holds.
+var half = strings.Repeat("x", 300<<10)
+
+// TestCutAnswersDoNotLookComplete to clients that know no other end of one than that of
+// the connection.
+func TestCutAnswersDoNotLookComplete(t *testing.T) {
+	t.Parallel()
+	l := listen(t, "tcp")
+	serve(t, l, script(func(env []string, _, stdout *os.File) (int, error) {
+		_, err := fmt.Fprint(stdout, "Content-Type: text/plain\n\n", half)
+		if slices.Contains(env, "PATH_INFO=/cut") {
+			err = errors.New("it trapped")
+		}
+		return 0, err
+	}))
+	for _, version := range []string{"1.0", "1.1"} {
+		for path, whole := range map[string]bool{"/": true, "/cut": false} {
+			for _, body := range []int{0, 9} { // which does not come
+				c := dial(t, l)
+				fmt.Fprintf(c, "PUT %s HTTP/%s\r\nHost: x\r\nContent-Length: %d\r\n\r\n", path, version, body)
+				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(answer.Body)
+				if (err == nil) != whole || whole && string(text) != half {
+					t.Errorf("HTTP/%s, %s, a body of %d: %d bytes, %v", version, path, body, len(text), err)
+				}
+			}
+		}
 	}
 }

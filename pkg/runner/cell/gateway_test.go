@@ -3,6 +3,7 @@ package cell_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,11 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/runner/cell"
 )
 
 // answered starts an inmate that answers requests, without one rule of its filter, sends
-// it one whose body it does not read, and tells what is wrong with that.
+// it one whose body it does not read, and one whose answer is cut, and tells what is wrong
+// with that.
 func answered(t *testing.T, rule int) error {
 	t.Helper()
 	cmd := exec.Command(inmate, "gateway", fmt.Sprint(rule))
@@ -35,7 +39,10 @@ func answered(t *testing.T, rule int) error {
 	conn, err := net.Dial("tcp", strings.TrimSpace(address))
 	must(t, err)
 	defer conn.Close()
-	const patience = 3 * time.Second
+	patience := 3 * time.Second // none has to come
+	if rule == allRules {
+		patience = 30 * time.Second
+	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	// A body of which something stays unread: the kernel resets such a connection, and
 	// forgets the answer, if it is closed without being shut down first.
@@ -44,6 +51,14 @@ func answered(t *testing.T, rule int) error {
 	_, port, _ := strings.Cut(strings.TrimSpace(address), ":")
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") || !strings.Contains(string(answer), "SERVER_PORT="+port+"\n") {
 		return fmt.Errorf("%q, %w, %s", answer, err, &stderr)
+	}
+	second, err := net.Dial("tcp", strings.TrimSpace(address))
+	must(t, err)
+	defer second.Close()
+	_ = second.SetDeadline(time.Now().Add(patience))
+	fmt.Fprint(second, "GET /cut HTTP/1.0\r\n\r\n")
+	if answer, err := io.ReadAll(second); !errors.Is(err, unix.ECONNRESET) || !strings.HasPrefix(string(answer), "HTTP/1.0 200 OK\r\n") {
+		return fmt.Errorf("cut: %.100q, %w, %s", answer, err, &stderr)
 	}
 	return nil
 }

@@ -124,6 +124,8 @@ func forbiddenSockets(s cell.Sockets) map[string][7]uintptr {
 	if isGateway() {
 		tries["a pipe that keeps messages apart"] = [7]uintptr{unix.SYS_PIPE2, page, unix.O_CLOEXEC | unix.O_DIRECT}
 		tries["a pipe that tells of files"] = [7]uintptr{unix.SYS_PIPE2, page, unix.O_EXCL}
+		tries["a filter for a connection"] = [7]uintptr{unix.SYS_SETSOCKOPT, bad, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, page, 16}
+		tries["the option of that number of TCP"] = [7]uintptr{unix.SYS_SETSOCKOPT, bad, unix.IPPROTO_TCP, unix.SO_LINGER, page, 8}
 		tries["a timer of CPU time"] = [7]uintptr{unix.SYS_SETITIMER, uintptr(unix.ITIMER_PROF), 0, 0}
 	}
 	if s == cell.ServeSockets {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +46,8 @@ func guard(after time.Duration) {
 	}
 }
 
-// programs has instances that answer with their environment.
+// programs has instances that answer with their environment, or end in the middle of
+// an answer that has begun: it is longer than what is held back.
 type programs struct{}
 
 func (programs) Instance() (gateway.Instance, error) {
@@ -72,7 +75,15 @@ func (i *instance) Stdout() *os.File { return i.stdout }
 
 func (i *instance) Run(env []string) (int, error) {
 	defer i.Discard()
-	_, err := io.WriteString(writer(i.out), "Content-Type: text/plain\n\n"+strings.Join(env, "\n"))
+	text := strings.Join(env, "\n")
+	cut := slices.Contains(env, "PATH_INFO=/cut")
+	if cut {
+		text = strings.Repeat("x", 300<<10)
+	}
+	_, err := io.WriteString(writer(i.out), "Content-Type: text/plain\n\n"+text)
+	if cut {
+		err = errors.New("it is cut")
+	}
 	return 0, err
 }
 
