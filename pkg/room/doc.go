@@ -13,7 +13,7 @@
 //
 // The room is emptier than what the same configuration means to a native program.
 // There is no /proc, no /sys, no file system of cgroups or message queues, and
-// five devices: a guest has no system calls to use any of it with, and somebody
+// five devices, with links for a guest's own descriptors: a guest has no system calls to use any of it with, and somebody
 // who breaks out of the engine finds nothing. Nothing in the room is executable,
 // and no device node in an image or a volume works.
 package room

@@ -35,7 +35,7 @@ func TestDevices(t *testing.T) {
 	must(t, unix.Mknod(root+"/null", unix.S_IFCHR|0o666, null))
 	must(t, unix.Mknod(source+"/null", unix.S_IFCHR|0o666, null))
 	d := inside(t, &Room{Root: root, Devices: true, Mounts: []Mount{dev, {Source: source, Target: "/data"}, {Source: source, Target: "/dev/data"}, {Target: "/dev/shm"}}})
-	d.gives("data full null random shm urandom zero", "ls", "/dev")
+	d.gives("data fd full null random shm stderr stdin stdout urandom zero", "ls", "/dev")
 	for _, name := range []string{"null", "zero", "random", "urandom"} {
 		d.gives("", "write", "/dev/"+name, "x")
 		d.gives("20666 0:0", "stat", "/dev/"+name)
@@ -49,8 +49,28 @@ func TestDevices(t *testing.T) {
 func TestDevicesThatAreBoundStay(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(volume(t), "marker")
-	d := inside(t, &Room{Root: tree(t, nil), Devices: true, Mounts: []Mount{dev, {Source: source, Target: "/dev/random"}}})
+	d := inside(t, &Room{Root: tree(t, nil), Devices: true, Mounts: []Mount{dev, {Source: source, Target: "/dev/random"}, {Source: source, Target: "/dev/stdout"}}})
 	d.gives(marker, "read", "/dev/random")
+	d.gives(marker, "read", "/dev/stdout")
+}
+
+// TestDescriptorsAreLinks: they lead nowhere, and nothing can be made there by way of
+// them.
+func TestDescriptorsAreLinks(t *testing.T) {
+	t.Parallel()
+	for name, image := range map[string]files{"no /proc": nil, "an empty one": {"proc/": ""}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := inside(t, &Room{Root: tree(t, image), Devices: true, Mounts: []Mount{dev}})
+			d.gives("/proc/self/fd", "link", "/dev/fd")
+			for i, name := range []string{"/dev/stdin", "/dev/stdout", "/dev/stderr"} {
+				d.gives(fmt.Sprintf("/proc/self/fd/%d", i), "link", name)
+				d.fails(unix.ENOENT, "read", name)
+				d.fails(unix.ENOENT, "write", name, "x")
+			}
+			d.fails(unix.ENOENT, "write", "/dev/fd/1", "x")
+		})
+	}
 }
 
 // st are flags of statfs(2).

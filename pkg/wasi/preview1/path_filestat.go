@@ -19,16 +19,17 @@ func pathFilestatGet(s *System, m memory, a arguments) Errno {
 	if e != ESUCCESS {
 		return e
 	}
+	follow := flags&lookupFollow != 0
 	w, e := s.walk(d, path)
-	if e != ESUCCESS {
-		return e
+	if e == ESUCCESS {
+		defer w.end()
+		e = w.stat(&s.stat, follow)
 	}
-	defer w.end()
 	kind := Unknown
-	switch e = w.stat(&s.stat, flags&lookupFollow != 0); {
+	switch {
 	case e == ESUCCESS:
 		kind = filetypeOf(s.stat.Mode)
-	case w.own >= 0:
+	case w.own >= 0 || follow && e == ENOENT && w.findOwn():
 		if kind, e = s.statOwn(w.own); e != ESUCCESS {
 			return e
 		}
@@ -51,11 +52,7 @@ func (s *System) statOwn(number int) (Filetype, Errno) {
 // stat looks at what a path leads to.
 func (w *walk) stat(st *unix.Stat_t, follow bool) Errno {
 	if w.kernel {
-		flags := unix.AT_SYMLINK_NOFOLLOW
-		if follow {
-			flags = 0
-		}
-		return errnoOf(fstatat(w.at.fd, w.name, st, flags))
+		return w.kernelStat(st, follow)
 	}
 	for {
 		w.settle()

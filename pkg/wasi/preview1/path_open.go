@@ -36,12 +36,7 @@ func pathOpen(s *System, m memory, a arguments) Errno {
 	if (o.base|o.inherit)&^d.inherit != 0 || o.oflags&oTrunc != 0 && !d.mayTruncate() {
 		return ENOTCAPABLE
 	}
-	w, e := s.walk(d, path)
-	if e != ESUCCESS {
-		return e
-	}
-	defer w.end()
-	opened, e := s.open(d, &w, o)
+	opened, e := s.open(d, path, o)
 	if e != ESUCCESS {
 		return e
 	}
@@ -66,13 +61,14 @@ func newOpening(a arguments) (o opening, e Errno) {
 		return o, EINVAL
 	}
 	o = opening{
-		follow: a.u32(1)&lookupFollow != 0, oflags: oflags(a.u32(4)), fdflags: Fdflags(a.u32(7)),
+		oflags: oflags(a.u32(4)), fdflags: Fdflags(a.u32(7)),
 		// Guests that ask for all rights mean those that there are.
 		base: Rights(a[5]) & allRights, inherit: Rights(a[6]) & allRights,
 	}
 	if o.oflags&(oCreat|oDirectory) == oCreat|oDirectory { // as Linux has it since 6.4; before, it made a file
 		return o, EINVAL
 	}
+	o.follow = a.u32(1)&lookupFollow != 0 && o.oflags&(oCreat|oExcl) != oCreat|oExcl // what is there already is not followed
 	return o, ESUCCESS
 }
 
@@ -119,22 +115,25 @@ func (o opening) flags() int {
 	return flags
 }
 
-// open opens what is at the end of a walk.
-func (s *System) open(d *descriptor, w *walk, o opening) (*descriptor, Errno) {
+// open opens what a path leads to.
+func (s *System) open(d *descriptor, path string, o opening) (*descriptor, Errno) {
+	w, e := s.walk(d, path)
 	var fd int
-	var e Errno
-	if d.readOnly {
-		fd, e = w.openReadOnly(o)
-	} else {
-		fd, e = w.open(o.flags(), o.follow)
+	if e == ESUCCESS {
+		defer w.end()
+		if d.readOnly {
+			fd, e = w.openReadOnly(o)
+		} else {
+			fd, e = w.open(o.flags(), o.follow)
+		}
 	}
 	if e != ESUCCESS {
-		if w.own >= 0 {
+		if w.own >= 0 || o.follow && (e == ENOENT || e == EROFS) && w.findOwn() {
 			return s.openOwn(w.own, o)
 		}
 		return nil, e
 	}
-	opened, e := d.opened(fd, w, o)
+	opened, e := d.opened(fd, &w, o)
 	if e != ESUCCESS {
 		closeFD(fd)
 	}
@@ -144,13 +143,12 @@ func (s *System) open(d *descriptor, w *walk, o opening) (*descriptor, Errno) {
 // open makes the system call, and again after each link at the end.
 func (w *walk) open(flags int, follow bool) (int, Errno) {
 	if w.kernel {
-		if !follow {
-			flags |= unix.O_NOFOLLOW
-		}
-		fd, err := w.ways.openat(w.at.fd, w.name, flags, fileMode)
-		return fd, errnoOf(err)
+		return w.kernelOpen(flags, follow)
 	}
 	for {
+		if follow && w.makesOwn(flags) {
+			return -1, ENOENT
+		}
 		w.settle()
 		if w.slash {
 			if flags&unix.O_CREAT != 0 {
@@ -186,8 +184,7 @@ func (w *walk) open(flags int, follow bool) (int, Errno) {
 func (w *walk) openReadOnly(o opening) (int, Errno) {
 	var st unix.Stat_t
 	kind := Unknown
-	follow := o.follow && o.oflags&(oCreat|oExcl) != oCreat|oExcl
-	switch e := w.stat(&st, follow); {
+	switch e := w.stat(&st, o.follow); {
 	case e == ENOENT && o.oflags&oCreat != 0:
 		return -1, EROFS
 	case e != ESUCCESS:

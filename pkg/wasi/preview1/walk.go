@@ -27,8 +27,13 @@ type walk struct {
 	slash  bool   // something follows the last component: it has to be a directory
 	kernel bool
 	// own is the number of the guest's own descriptor if that is what a link of a
-	// procfs leads to; -1 otherwise.
+	// procfs leads to, or would: see findOwn; -1 otherwise.
 	own int
+	// from and path are where it began, and files what the guest has open. They remain
+	// when the walk has ended.
+	from  *directory
+	path  string
+	files *table
 	// ways are known to the guest, and begin is where one begins that is not.
 	ways  *ways
 	begin way
@@ -39,20 +44,25 @@ const maxLinks = 40
 
 // walk goes to the last component of a path. Like a sandbox of capabilities, it
 // refuses what says by itself that it leads out of the directory: ENOTCAPABLE. The
-// caller ends the walk.
+// caller ends the walk, unless there is an error: then it has ended, but can be asked
+// for own.
 func (s *System) walk(d *descriptor, path string) (walk, Errno) {
 	if e := inside(path); e != ESUCCESS {
-		return walk{}, e
+		return walk{own: -1, from: d.directory, path: path, files: &s.files}, e
 	}
+	w := walk{at: d.directory, own: -1, from: d.directory, path: path, files: &s.files, ways: &s.ways}
 	if d.directory.root.confined {
-		return walk{at: d.directory, name: path, kernel: true, own: -1, ways: &s.ways}, ESUCCESS
+		w.name, w.kernel = path, true
+		return w, ESUCCESS
 	}
-	w := walk{at: d.directory.use(), rest: path, own: -1, ways: &s.ways}
-	if e := w.last(); e != ESUCCESS {
+	w.at.use()
+	w.rest = path
+	e := w.last()
+	if e != ESUCCESS {
 		w.end()
-		return walk{}, e
+		w.own = -1 // it was on the way, and is no directory
 	}
-	return w, ESUCCESS
+	return w, e
 }
 
 // end closes what the walk has opened.

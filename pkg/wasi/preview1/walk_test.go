@@ -369,7 +369,7 @@ func TestMagicLinksOnTheWayAreNotFollowed(t *testing.T) {
 			t.Errorf("stat %s: errno %d, want %d", path, e, want)
 		}
 	}
-	for _, path := range []string{"self/root", "self/cwd/x", "self/exe", "thread-self/root/etc", "1/root", "self/ns/mnt"} {
+	for _, path := range []string{"self/fd/0/x", "self/root", "self/cwd/x", "self/exe", "thread-self/root/etc", "1/root", "self/ns/mnt"} {
 		if _, e := r.tryOpen(asked{fd: preopen + 1, path: path, base: FDRead}); e != ELOOP && e != EACCES {
 			t.Errorf("open %s in /proc: errno %d", path, e)
 		}

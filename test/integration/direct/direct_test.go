@@ -12,7 +12,7 @@ import (
 )
 
 func comparisons() []comparison {
-	return slices.Concat(processes(), mounts(), namespaces(), resources(), hooks())
+	return slices.Concat(processes(), descriptors(), mounts(), namespaces(), resources(), hooks())
 }
 
 func TestLaunchersMakeTheSameContainers(t *testing.T) {

@@ -136,7 +136,7 @@ func (v view) files(t *testing.T, root string) {
 		v["file "+name] = describe(t, path)
 		return nil
 	}))
-	for _, name := range []string{"null", "zero", "full", "random", "urandom", "shm"} {
+	for _, name := range []string{"null", "zero", "full", "random", "urandom", "shm", "fd", "stdin", "stdout", "stderr"} {
 		v["file /dev/"+name] = describe(t, root+"/dev/"+name)
 	}
 }

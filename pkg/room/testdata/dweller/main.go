@@ -141,6 +141,8 @@ func do(what string, args []string) (string, error) {
 			names = append(names, e.Name())
 		}
 		return strings.Join(names, " "), err
+	case "link":
+		return os.Readlink(args[0])
 	case "cwd":
 		return os.Getwd()
 	case "exec":

@@ -136,7 +136,10 @@ int main(int argc, char **argv) {
 				make(one);
 			else if (!strcmp(what, "directory"))
 				result("directory", one, mkdir(one, 0777));
-			else if (!strcmp(what, "grow"))
+			else if (!strcmp(what, "link")) {
+				const char *at = i + 1 < argc ? argv[++i] : "";
+				result("link", at, symlink(one, at));
+			} else if (!strcmp(what, "grow"))
 				grow(one, 4096);
 			else if (!strcmp(what, "many"))
 				many(one, 4096);
