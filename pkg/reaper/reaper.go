@@ -140,6 +140,14 @@ func (r *Reaper) start(c *exec.Cmd) (<-chan Exit, error) {
 	return r.wait(c.Process.Pid), nil
 }
 
+// Alone calls f, which must not use r, while no child that r starts is on its way to its
+// program: until then it has a copy of every descriptor of this process.
+func (r *Reaper) Alone(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
 // Flush waits until everything that an ended command wrote was copied, and
 // frees what os/exec holds for it.
 func Flush(c *exec.Cmd) {

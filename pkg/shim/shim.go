@@ -93,6 +93,7 @@ func Serve(c Config) error {
 		Cache:       compiled.of,
 		Containerd:  containerdapi.New(strings.TrimPrefix(c.Containerd, "unix://"), c.Namespace),
 		StartLogger: func(cmd *exec.Cmd) (<-chan struct{}, error) { return startChild(children, cmd) },
+		Alone:       children.Alone,
 		Run:         func(cmd *exec.Cmd) error { return run(children, cmd) },
 		Flush:       queue.Flush,
 		Arrived:     c.Arrived,

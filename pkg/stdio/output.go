@@ -18,6 +18,9 @@ const (
 	// Readers are looked for in pauses that double.
 	firstLook = 50 * time.Microsecond
 	lastLook  = time.Second
+	// sureAfter is for how long there must have been a reader, or what looks like one: a
+	// child on its way to its program, which for a moment has all that the shim has open.
+	sureAfter = time.Millisecond
 )
 
 // output is a FIFO that a process writes to.
@@ -28,6 +31,8 @@ type output struct {
 	keeper int
 	// met tells whether another reader has had it open, or was about to.
 	met bool
+	// seen is since when there seems to be another reader; zero if there is none.
+	seen time.Time
 	// linger is a write end that the shim has after the end of the process, or -1.
 	linger int
 }
@@ -72,7 +77,7 @@ func openFIFO(path string) (_ *output, _ *os.File, retErr error) {
 	if err := unix.SetNonblock(w, false); err != nil { // the process is not prepared for it
 		return nil, nil, os.NewSyscallError("fcntl", err)
 	}
-	return &output{path, keeper, met, -1}, os.NewFile(uintptr(w), path), nil
+	return &output{path: path, keeper: keeper, met: met, linger: -1}, os.NewFile(uintptr(w), path), nil
 }
 
 func (o *output) close() {
@@ -93,7 +98,7 @@ func (o *output) empty() bool {
 // look is for after the end of the process, and asks for another reader: whether one has it
 // open now, or waits for that. The write end lingers until there is one. It is gone if there
 // is no FIFO any more, and nobody will come.
-func (o *output) look() (there, gone bool) {
+func (s *Streams) look(o *output) (there, gone bool) {
 	if o.linger < 0 {
 		linger, err := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
 		if err != nil {
@@ -101,22 +106,41 @@ func (o *output) look() (there, gone bool) {
 		}
 		o.linger = linger
 	}
+	var err error
+	s.alone(func() { err = o.probe() })
+	switch {
+	case err != nil:
+		o.seen = time.Time{}
+		return false, errors.Is(err, fs.ErrNotExist)
+	case o.seen.IsZero():
+		o.seen = time.Now()
+		return false, false
+	case time.Since(o.seen) < sureAfter:
+		return false, false
+	}
+	unix.Close(o.linger)
+	o.linger, o.met, o.seen = -1, true, time.Time{}
+	return true, false
+}
+
+// probe returns nil if there is another reader: without one a FIFO cannot be opened for
+// writing. A reader that cannot be had again, as there are no descriptors, is left out
+// until the next time.
+func (o *output) probe() error {
 	// Not for long: a child that the process has left would be killed if it wrote now.
 	unix.Close(o.keeper)
-	probe, probeErr := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
-	var err error
-	if o.keeper, err = openBare(o.path, unix.O_RDONLY|unix.O_NONBLOCK); err != nil {
+	fd, err := openBare(o.path, unix.O_WRONLY|unix.O_NONBLOCK)
+	if err == nil {
+		unix.Close(fd)
+	}
+	var keeperErr error
+	if o.keeper, keeperErr = openBare(o.path, unix.O_RDONLY|unix.O_NONBLOCK); keeperErr != nil {
 		o.keeper = -1
+		if errors.Is(keeperErr, fs.ErrNotExist) {
+			return keeperErr
+		}
 	}
-	switch {
-	case probeErr == nil:
-		unix.Close(probe)
-		unix.Close(o.linger)
-		o.linger, o.met = -1, true
-		return true, false
-	default:
-		return false, o.keeper < 0 || errors.Is(probeErr, fs.ErrNotExist)
-	}
+	return err
 }
 
 // awaitReaders is for after the end of the process. containerd and its clients open FIFOs
@@ -133,9 +157,9 @@ func (s *Streams) awaitReaders() {
 	}
 	go func() {
 		defer s.late.Done()
-		for pause := time.Millisecond; len(late) > 0 && s.sleep(pause); pause = min(2*pause, lastLook) {
+		for pause := time.Millisecond; len(late) > 0 && s.sleep(soonIf(late, pause)); pause = min(2*pause, lastLook) {
 			late = slices.DeleteFunc(late, func(o *output) bool {
-				there, gone := o.look()
+				there, gone := s.look(o)
 				return there || gone
 			})
 		}
@@ -164,17 +188,29 @@ func (s *Streams) lastLooks() (late []*output) {
 				continue
 			}
 			knew := o.met
-			there, gone := o.look()
+			there, gone := s.look(o)
 			if !there && !gone {
 				late = append(late, o)
 			}
 			// One that has left does not come back so soon.
-			wait = wait || !gone && (there || !knew)
+			wait = wait || !gone && (there || o.maybe() || !knew)
 		}
-		if !wait || time.Now().After(end) || !s.sleep(pause) {
+		if !wait || time.Now().After(end) || !s.sleep(soonIf(late, pause)) {
 			return late
 		}
 	}
+}
+
+// maybe tells whether there seems to be a reader, and one more look is needed.
+func (o *output) maybe() bool { return !o.seen.IsZero() }
+
+// soonIf is a pause, and no long one if it may turn out after sureAfter that a reader is
+// there, which waits for the end.
+func soonIf(late []*output, pause time.Duration) time.Duration {
+	if slices.ContainsFunc(late, (*output).maybe) {
+		return min(pause, sureAfter)
+	}
+	return pause
 }
 
 // sleep returns false at once when the streams are closed.

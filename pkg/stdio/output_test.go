@@ -3,6 +3,9 @@ package stdio
 import (
 	"io"
 	"os"
+	"os/exec"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,5 +178,44 @@ func TestCloseDoesNotWaitForReaders(t *testing.T) {
 	s.Close()
 	if _, err := openBare(path, unix.O_WRONLY|unix.O_NONBLOCK); err == nil {
 		t.Error("somebody has it open for reading")
+	}
+}
+
+// TestNoChildPassesForAReader: until a child has reached its program, it has a copy of the
+// read end that the shim keeps. A reader that comes later would wait for ever.
+func TestNoChildPassesForAReader(t *testing.T) {
+	t.Parallel()
+	var flags uintptr
+	if os.Geteuid() == 0 {
+		flags = unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID // takes its time
+	}
+	done := make(chan struct{})
+	var children sync.WaitGroup
+	defer children.Wait()
+	defer close(done)
+	children.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			c := exec.Command("/bin/true")
+			c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+			ended, err := start(c)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			<-ended
+		}
+	})
+	for range 25 {
+		out := mkfifo(t, "out")
+		s := open(t, Config{Stdout: out})
+		ended(t, s, "")
+		time.Sleep(5 * time.Millisecond)
+		requireText(t, out, "") // or it waits
+		s.Close()
 	}
 }

@@ -48,7 +48,7 @@ func TestOutputWaitsForRoomOnTheDisk(t *testing.T) {
 	}
 	dir := t.TempDir()
 	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
-	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) }) // others fork
 	filler, log := filepath.Join(dir, "filler"), filepath.Join(dir, "log")
 	must(t, os.WriteFile(filler, make([]byte, 56<<10), 0o600))
 	s := open(t, Config{Stdout: "file://" + log})

@@ -31,6 +31,9 @@ type Config struct {
 	UID, GID int
 	// Start starts a logging program.
 	Start StartFunc
+	// Alone calls f while none of this process's children is on its way to its program,
+	// with copies of all descriptors; nil if there are none.
+	Alone func(f func())
 }
 
 // Streams are the open streams of one process.
@@ -40,6 +43,7 @@ type Streams struct {
 	pipe         *os.File // where stdin goes to, unless that is a terminal
 	outputs      []*output
 	relays       []*relay
+	alone        func(f func())
 	logger       *logger
 	term         *terminal // with Config.Terminal
 
@@ -52,7 +56,10 @@ type Streams struct {
 // Open opens all streams. Nothing blocks: FIFOs are opened whether or not the
 // other end is there.
 func Open(c Config) (_ *Streams, retErr error) {
-	s := &Streams{closing: make(chan struct{})}
+	s := &Streams{closing: make(chan struct{}), alone: c.Alone}
+	if s.alone == nil {
+		s.alone = func(f func()) { f() }
+	}
 	defer func() {
 		if retErr != nil {
 			s.Close()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,9 +35,19 @@ func mkfifo(t *testing.T, name string) string {
 	return path
 }
 
+// forking is held while a child is on its way to its program.
+var forking sync.Mutex
+
+func alone(f func()) {
+	forking.Lock()
+	defer forking.Unlock()
+	f()
+}
+
 // open opens streams, which must not take time, whoever is at the other ends.
 func open(t *testing.T, c Config) *Streams {
 	t.Helper()
+	c.Alone = alone
 	type result struct {
 		s   *Streams
 		err error
@@ -181,7 +192,9 @@ func TestProcessGetsBlockingStreams(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "cat /proc/$$/fdinfo/[012] >&3; :")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Files()
 	cmd.ExtraFiles = []*os.File{w}
-	must(t, cmd.Run())
+	ended, err := start(cmd)
+	must(t, err)
+	<-ended
 	must(t, w.Close())
 	info, err := io.ReadAll(r)
 	must(t, err)
@@ -384,8 +397,9 @@ func requireContent(t *testing.T, path, want string) {
 }
 
 // start is StartFunc without a reaper.
-func start(c *exec.Cmd) (<-chan struct{}, error) {
-	if err := c.Start(); err != nil {
+func start(c *exec.Cmd) (_ <-chan struct{}, err error) {
+	alone(func() { err = c.Start() })
+	if err != nil {
 		return nil, err
 	}
 	ended := make(chan struct{})

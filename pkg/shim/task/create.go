@@ -173,7 +173,7 @@ func (s *Service) streams(p *process, user oci.User) stdio.Config {
 		Stdin: p.io.stdin, Stdout: p.io.stdout, Stderr: p.io.stderr, Terminal: p.io.terminal,
 		ContainerID: p.container.id, Namespace: s.Namespace,
 		UID: int(user.UID), GID: int(user.GID),
-		Start: s.StartLogger,
+		Start: s.StartLogger, Alone: s.Alone,
 	}
 }
 

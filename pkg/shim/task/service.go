@@ -31,6 +31,8 @@ type Config struct {
 	Containerd artifact.Containerd
 	// StartLogger starts a logging program (binary://).
 	StartLogger stdio.StartFunc
+	// Alone is for stdio.Config.
+	Alone func(f func())
 	// Run runs a program to its end.
 	Run rootfs.RunFunc
 	// Arrived is told of every container for which Create is called.
