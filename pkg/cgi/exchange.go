@@ -18,6 +18,15 @@ import (
 // bufferSize is how much of an answer is held back at most, in bytes.
 const bufferSize = 32 << 10
 
+// A program that has ended makes room for another one, and its client may still take its
+// time with both of these.
+const (
+	// headerBuffer is for the lines of an answer's header, which may be longer.
+	headerBuffer = 4 << 10
+	// feedBuffer is for a request's body.
+	feedBuffer = 16 << 10
+)
+
 // exchange is a request with the instance that answers it.
 type exchange struct {
 	*server
@@ -96,6 +105,7 @@ func (x *exchange) left() time.Duration {
 
 func (x *exchange) run(env []string) {
 	status, err := x.instance.Run(env)
+	x.instance.Stdin().Close() // now: the client may take long to read its answer
 	x.guard.end()
 	x.pool.put()
 	x.ended <- end{status, err}
@@ -167,7 +177,7 @@ func (x *exchange) feed() {
 	}
 	// There is as much time as answer has, which settle ends.
 	_ = x.client.SetReadDeadline(time.Time{})
-	buffer := make([]byte, bufferSize)
+	buffer := make([]byte, feedBuffer)
 	for !x.settled.Load() {
 		n, err := x.r.Body.Read(buffer)
 		if errors.Is(err, io.EOF) {
@@ -228,7 +238,7 @@ var errSilent = errors.New("nothing has happened for too long")
 
 // answer reads the answer and sends it.
 func (x *exchange) answer() (local string, err error) {
-	r := bufio.NewReaderSize(x, bufferSize)
+	r := bufio.NewReaderSize(x, headerBuffer)
 	a, err := readAnswer(r)
 	switch {
 	case errors.Is(err, errCut):

@@ -18,11 +18,16 @@ const (
 	serverMargin = 12 << 20
 	// serverShare is the share of the limit that is.
 	serverShare = 4
-	// memoryPerConnection in bytes is what one may take whose request waits: buffers,
-	// and a header of many small fields.
-	memoryPerConnection = 32 << 10
+	// memoryPerConnection in bytes is what one may take of the reserve's halves, of which
+	// Go's heap has one and the kernel the other. A program that has ended leaves an answer
+	// that its client may not read: buffers and a header of many small fields, 100 KiB
+	// which become twice as many before Go collects them, and what a pipe (64 KiB) and a
+	// unix socket (208 KiB) hold.
+	memoryPerConnection = 256 << 10
 	// leastConnections and mostConnections are open at a time; others wait in the kernel.
 	leastConnections, mostConnections = 16, 4096
+	// descriptorsPerConnection are itself and the pipe of such an answer.
+	descriptorsPerConnection = 2
 	// descriptorsPerInstance are pipes and standard error.
 	descriptorsPerInstance = 5
 	// otherDescriptors are those that a guest opens, and ours.
@@ -57,17 +62,24 @@ func budgetInstances(limit int64, outline *wasmbin.Module, u usage) (*linmem.All
 // connections is how many clients a server has at a time, as far as memory and
 // descriptors go.
 func connections(limit int64, workers, preopens int) (int, error) {
-	n := mostConnections
-	if limit > 0 {
-		n = int(min(int64(n), max(leastConnections, serverReserve(limit)/2/memoryPerConnection)))
-	}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return 0, fmt.Errorf("ask how many files may be open: %w", err)
 	}
 	needed := uint64(otherDescriptors + workers*(descriptorsPerInstance+preopens))
-	if files.Cur < needed+leastConnections {
-		return 0, fmt.Errorf("%d files may be open, which is too few for %d requests at a time: raise the limit (nofile) to %d, or let fewer run", files.Cur, workers, needed+leastConnections)
+	n := affordable(limit, files.Cur-min(files.Cur, needed))
+	if n < leastConnections {
+		least := needed + leastConnections*descriptorsPerConnection
+		return 0, fmt.Errorf("%d files may be open, which is too few for %d requests at a time: raise the limit (nofile) to %d, or let fewer run", files.Cur, workers, least)
 	}
-	return int(min(uint64(n), files.Cur-needed)), nil
+	return n, nil
+}
+
+// affordable is how many connections memory and so many descriptors are enough for.
+func affordable(limit int64, descriptors uint64) int {
+	n := int64(mostConnections)
+	if limit > 0 {
+		n = min(n, max(leastConnections, serverReserve(limit)/2/memoryPerConnection))
+	}
+	return int(min(uint64(n), descriptors/descriptorsPerConnection))
 }
