@@ -60,17 +60,26 @@ func (s Socket) openPort() (int, error) {
 		return -1, err
 	}
 	if a.Addr().IsValid() {
-		return s.openAt(a)
+		return s.openAt(a, nil)
 	}
 	// All addresses: those of IPv6 include those of IPv4, if there is IPv6.
-	fd, err := s.openAt(netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port()))
+	fd, err := s.openAt(netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port()), both)
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
-		return s.openAt(netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()))
+		return s.openAt(netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()), nil)
 	}
 	return fd, err
 }
 
-func (s Socket) openAt(a netip.AddrPort) (_ int, err error) {
+// both makes an IPv6 socket one of IPv4, too, whatever the sysctl net.ipv6.bindv6only says.
+func both(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+		return fmt.Errorf("set an option: %w", err)
+	}
+	return nil
+}
+
+// openAt makes a socket at one address. prepare may be nil.
+func (s Socket) openAt(a netip.AddrPort, prepare func(fd int) error) (_ int, err error) {
 	family, kind := unix.AF_INET6, unix.SOCK_STREAM
 	var address unix.Sockaddr = &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 	if a.Addr().Is4() {
@@ -86,6 +95,11 @@ func (s Socket) openAt(a netip.AddrPort) (_ int, err error) {
 	defer closeOnError(fd, &err)
 	if s.Network == tcpNetwork {
 		if err := setTCP(fd); err != nil {
+			return -1, err
+		}
+	}
+	if prepare != nil {
+		if err := prepare(fd); err != nil {
 			return -1, err
 		}
 	}
