@@ -29,7 +29,18 @@ func parsePreopens(list string) ([]job.Preopen, error) {
 		}
 		all = append(all, job.Preopen{Guest: name, Host: name, ReadOnly: readOnly})
 	}
+	for _, p := range all {
+		for _, above := range all {
+			if p.ReadOnly && !above.ReadOnly && isBelow(p.Guest, above.Guest) {
+				return nil, invalidf("%q could be changed through %q, which it is in: make that one read-only, too, or mount the directory read-only", p.Guest+":ro", above.Guest)
+			}
+		}
+	}
 	return all, nil
+}
+
+func isBelow(name, dir string) bool {
+	return name != dir && strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // directories are the directories of the annotation, or the container's root as "/",
