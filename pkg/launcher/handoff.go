@@ -257,9 +257,17 @@ func (h *Handoff) listen() {
 // Stop lets a guest end by itself as by the signal, when it has served its
 // connections. It tells whether it will, which it is not asked twice.
 func (h *Handoff) Stop(sig unix.Signal) bool {
-	order, ok := map[unix.Signal]job.Order{unix.SIGTERM: job.Terminate, unix.SIGINT: job.Interrupt}[sig]
+	order, ok := stopOrders[sig]
 	return ok && h.stoppable.Swap(false) && h.control.Send(order, nil) == nil
 }
+
+// asks tells whether Stop would do anything.
+func (h *Handoff) asks(sig unix.Signal) bool {
+	_, ok := stopOrders[sig]
+	return ok && h.stoppable.Load()
+}
+
+var stopOrders = map[unix.Signal]job.Order{unix.SIGTERM: job.Terminate, unix.SIGINT: job.Interrupt}
 
 // OutOfMemory is called after the runner's end: did the guest end because it
 // was refused memory at the container's limit?

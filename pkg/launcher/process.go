@@ -130,6 +130,11 @@ func (p *Process) DiesOf(sig unix.Signal) bool {
 	return sig == unix.SIGKILL || p.Handoff != nil && defaultAction(sig) == terminate
 }
 
+// Asks tells whether Signal(sig) would only tell a graceful guest to end.
+func (p *Process) Asks(sig unix.Signal) bool {
+	return p.Handoff != nil && p.Handoff.asks(sig)
+}
+
 func (p *Process) send(sig unix.Signal) error {
 	err := p.sendByPidfd(sig)
 	switch {

@@ -83,7 +83,13 @@ func TestGracefulGuestIsAskedFirst(t *testing.T) {
 		for last, status := range map[unix.Signal]uint32{unix.SIGTERM: 143, unix.SIGKILL: 137} {
 			p, conn := graceful(t)
 			p.Handoff.stoppable.Store(true) // as Run does
+			if !p.Asks(sig) || p.Asks(unix.SIGHUP) || p.Asks(unix.SIGKILL) {
+				t.Errorf("asks by %s: %t, by SIGHUP: %t, by SIGKILL: %t", sig, p.Asks(sig), p.Asks(unix.SIGHUP), p.Asks(unix.SIGKILL))
+			}
 			must(t, p.Signal(sig))
+			if p.Asks(sig) {
+				t.Errorf("%s would ask twice", sig)
+			}
 			if order, _ := receive(t, job.NewControl(conn)); order != want {
 				t.Errorf("%s: order %q", sig, order)
 			}

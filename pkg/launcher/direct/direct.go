@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/apparmor"
 	"github.com/containerd-wazero/containerd-shim-wazero/pkg/bundle"
@@ -293,7 +292,7 @@ func (c *directContainer) clone(l launch, handoff *launcher.Handoff) (*launcher.
 	handoff.Inherited()
 	p, err := launcher.NewProcess(pid, exits, handoff)
 	if err != nil {
-		_ = unix.Kill(pid, unix.SIGKILL)
+		c.cloner.children.Kill(pid)
 		return nil, err
 	}
 	p.AtEnd(c.cloner.children.Reap)

@@ -28,7 +28,7 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*wire.Empty
 	// An exec has to wait for Resume: the others must not run meanwhile.
 	ends := (r.All || p == c.init) && c.init.os.DiesOf(sig)
 	if ends {
-		c.init.doom()
+		c.init.doom(c.init.os.Asks(sig))
 	}
 	if r.All {
 		err = c.signalAll(ctx, sig)
@@ -96,6 +96,7 @@ func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (
 		return nil, &phaseError{what: p.String(), is: ph, verb: verb}
 	}
 	ctx = detached(ctx)
+	asked := p.timesAsked()
 	if to == paused {
 		err = c.os.Pause(ctx)
 	} else {
@@ -109,7 +110,7 @@ func (s *Service) freeze(ctx context.Context, id, verb string, from, to phase) (
 	}
 	if to == paused {
 		s.Publish(&events.TaskPaused{ContainerID: id})
-		if p.isDoomed() { // the signal came while it was being frozen
+		if p.isDoomed() || p.timesAsked() > asked { // the signal came while it was being frozen
 			s.thaw(ctx, c)
 		}
 	} else {

@@ -39,6 +39,7 @@ func (s *Service) KillAll(ctx context.Context) error {
 		if err != nil {
 			continue // its Create has failed
 		}
+		c.init.doom(false)
 		if err := c.signalAll(ctx, unix.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
 			s.logger(id).WithError(err).Warn("kill a container of a pod that ends")
 		}

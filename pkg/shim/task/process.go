@@ -48,6 +48,7 @@ type process struct {
 	silent  bool              // Start failed: its end is nobody's news
 	givenUp bool              // Delete came while Start was under way
 	doomed  bool              // init got a signal that ends it
+	asked   int               // how often init, a graceful guest, was asked to end
 	noStdin bool              // CloseIO came before the streams were open
 	size    *[2]uint32        // ResizePty came before the streams were open
 }
@@ -92,11 +93,11 @@ func (p *process) current() phase {
 	return p.phase
 }
 
-// giveUp makes a start that is under way fail.
+// giveUp makes a start that is under way fail, or end what it has started.
 func (p *process) giveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.givenUp = p.phase == starting
+	p.givenUp = p.phase == created || p.phase == starting
 }
 
 func (p *process) isGivenUp() bool {
@@ -105,11 +106,22 @@ func (p *process) isGivenUp() bool {
 	return p.givenUp
 }
 
-// doom remembers a signal that ends the process when it runs.
-func (p *process) doom() {
+// doom remembers a signal that ends the process when it runs, or asks it to: a graceful
+// guest may go on for long.
+func (p *process) doom(asks bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doomed = true
+	if asks {
+		p.asked++
+	} else {
+		p.doomed = true
+	}
+}
+
+func (p *process) timesAsked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
 }
 
 func (p *process) isDoomed() bool {

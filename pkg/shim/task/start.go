@@ -133,6 +133,9 @@ func (s *Service) startExec(ctx context.Context, p *process) error {
 		<-told // or the end of init would be told before
 	}()
 	s.started(p, &events.TaskExecStarted{ContainerID: c.id, ExecID: p.execID, Pid: uint32(os.Pid)})
+	if p.isGivenUp() { // too late to say so, and nobody may come again
+		_ = os.Signal(unix.SIGKILL)
+	}
 	return nil
 }
 

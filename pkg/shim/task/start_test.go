@@ -20,7 +20,7 @@ func TestRunnerThatIsGoneBeforeItIsReady(t *testing.T) {
 	} {
 		p := newProcess(&container{id: "c"}, "", ioNames{})
 		if c.doomed {
-			p.doom()
+			p.doom(false)
 		}
 		p.phase = starting
 		p.abort()
