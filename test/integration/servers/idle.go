@@ -16,9 +16,30 @@ const (
 	mostIdle = period / 200
 )
 
+// tries is how often they are watched, until all are idle once: on a busy machine the
+// same work takes more of a CPU, and what a server has been asked before lasts longer.
+const tries = 3
+
 // Idle watches servers, which have these processes, for ten seconds: each must use less
 // than half a percent of a CPU.
 func Idle(t *testing.T, processes map[string][]string) {
+	t.Helper()
+	for try := 1; ; try++ {
+		busy := watch(t, processes)
+		if len(busy) == 0 {
+			return
+		}
+		if try == tries {
+			for _, text := range busy {
+				t.Error(text)
+			}
+			return
+		}
+	}
+}
+
+// watch tells of the servers that are not idle.
+func watch(t *testing.T, processes map[string][]string) (busy []string) {
 	t.Helper()
 	before, err := usedBy(processes)
 	if err != nil {
@@ -31,11 +52,13 @@ func Idle(t *testing.T, processes map[string][]string) {
 	}
 	for name := range processes {
 		used := after[name] - before[name]
-		t.Logf("%s used %v in %v", name, used, period)
+		text := fmt.Sprintf("%s used %v in %v", name, used, period)
+		t.Log(text)
 		if used > mostIdle {
-			t.Errorf("%s used %v in %v", name, used, period)
+			busy = append(busy, text)
 		}
 	}
+	return busy
 }
 
 func usedBy(processes map[string][]string) (map[string]time.Duration, error) {

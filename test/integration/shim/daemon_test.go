@@ -166,7 +166,7 @@ func (d *daemon) cleanUp(c *container) (*taskapi.DeleteResponse, error) {
 func (d *daemon) cleanup() {
 	t := d.t
 	var left []string
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(testenv.Slow(20 * time.Second)); ; time.Sleep(20 * time.Millisecond) {
 		left = slices.Concat(d.processes(), d.mounts(), d.cgroups(), d.sockets())
 		if len(left) == 0 || time.Now().After(deadline) {
 			break

@@ -351,7 +351,7 @@ func TestDescriptorsOfAPodShim(t *testing.T) {
 			}
 		}
 		var now []string
-		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if now = descriptors(t, pid); len(now) <= len(base) {
 				return
 			}

@@ -305,24 +305,26 @@ func TestPodWithoutPauseContainer(t *testing.T) {
 		_, err = ask(p, p.api.UpdateSandbox, &api.UpdateSandboxRequest{SandboxID: p.id, Sandbox: &types.Sandbox{SandboxID: p.id}, Fields: []string{"extensions"}})
 		must(t, err)
 
-		ended := make(chan *api.WaitSandboxResponse, 1)
+		type answer struct {
+			*api.WaitSandboxResponse
+			err error
+		}
+		ended := make(chan answer, 1)
 		go func() {
 			r, err := p.waitPod()
-			if err != nil {
-				t.Error(err)
-			}
-			ended <- r
+			ended <- answer{r, err}
 		}()
 		select {
 		case r := <-ended:
-			t.Errorf("wait has returned while the pod runs: %v", r)
+			t.Fatalf("wait has returned while the pod runs: %v, %v", r.WaitSandboxResponse, r.err)
 		case <-time.After(100 * time.Millisecond):
 		}
 		must(t, p.stopPod())
 		select {
 		case r := <-ended:
+			must(t, r.err)
 			if r.ExitedAt.AsTime().Before(begin) {
-				t.Errorf("wait says %v", r)
+				t.Errorf("wait says %v", r.WaitSandboxResponse)
 			}
 		case <-time.After(limit):
 			t.Fatal("wait does not return")
@@ -485,11 +487,11 @@ func TestHolder(t *testing.T) {
 			t.Errorf("a %s namespace of its own: %t", name, got)
 		}
 	}
-	for range 100 { // it names itself when it is ready
+	// It names itself when it is ready.
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(comm) == "wazero-holder\n" {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	must(t, err)

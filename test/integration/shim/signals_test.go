@@ -84,6 +84,7 @@ func TestSignalsThatDoNotEndAGuest(t *testing.T) {
 			must(t, c.kill("", sig))
 		}
 		must(t, c.kill("", syscall.SIGSTOP))
+		time.Sleep(200 * time.Millisecond) // for lines that are under way
 		still := ticks(out)
 		time.Sleep(400 * time.Millisecond)
 		if now := ticks(out); now > still+1 {
@@ -148,7 +149,7 @@ func TestPausedContainers(t *testing.T) {
 		out.stdout.WaitFor(t, "tick 1\n")
 		must(t, c.pause())
 		c.requireStatus("", tasktypes.Status_PAUSED)
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // for lines that are under way
 		still := ticks(out)
 		// None of these lets it run.
 		requireKind(t, "Kill 0", c.kill("", 0), ok)

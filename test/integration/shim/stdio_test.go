@@ -335,9 +335,15 @@ func TestLoggerThatDies(t *testing.T) {
 		c := d.container("c", k.multi, "tick")
 		c.logger(earlyEnd)
 		c.run()
-		time.Sleep(500 * time.Millisecond)
+		testenv.Eventually(t, "all that the logger takes", func() error {
+			data, err := os.ReadFile(filepath.Join(c.bundle, "log-of.out"))
+			if err == nil && string(data) != "tick 1\nt" {
+				err = fmt.Errorf("it is %q", data)
+			}
+			return err
+		})
+		time.Sleep(500 * time.Millisecond) // the guest goes on writing
 		c.requireStatus("", tasktypes.Status_RUNNING)
-		requireFile(t, c, "log-of.out", "tick 1\nt")
 		must(t, c.kill("", syscall.SIGKILL))
 		c.exitStatus("")
 		atOnce(t, "Delete", 10*time.Second, func() { requireKind(t, "Delete", second(c.delete("")), ok) })

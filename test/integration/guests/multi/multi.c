@@ -204,6 +204,8 @@ static int cmd_answer(char **args) {
 		size_t n = fread(text, 1, sizeof text - 1, in);
 		text[n] = 0;
 		fclose(in);
+		if (n == 0) // it is being written
+			continue;
 		if (remove(question) != 0)
 			return fail(question);
 		FILE *out = fopen(answer, "w");
