@@ -21,7 +21,7 @@ func main() {
 	http.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "the first half")
 		w.(http.Flusher).Flush()
-		time.Sleep(2 * time.Second)
+		time.Sleep(8 * time.Second) // who wants to do something in between may be slow
 		fmt.Fprintln(w, "the second half")
 	})
 	server := new(http.Server)
