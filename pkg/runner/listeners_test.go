@@ -121,11 +121,17 @@ func TestServerInGoServesManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	before := cpu(t, p)
-	time.Sleep(time.Second)
-	// It counts 200 times a second.
-	if used := cpu(t, p) - before; used > 200*time.Millisecond {
-		t.Errorf("%v of CPU in a second without connections", used)
+	for try := 1; ; try++ { // what it did before may last longer on a busy machine
+		before := cpu(t, p)
+		time.Sleep(time.Second)
+		used := cpu(t, p) - before
+		if used <= 200*time.Millisecond { // it counts 200 times a second
+			break
+		}
+		if try == 3 {
+			t.Errorf("%v of CPU in a second without connections", used)
+			break
+		}
 	}
 	echoes(t, "unix", path, "end\n")
 	p.expect(0, "serving a:b\nother goroutines run: true\n")

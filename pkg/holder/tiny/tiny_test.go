@@ -41,6 +41,15 @@ func TestSleepEndsWithItsInput(t *testing.T) {
 	in.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	// It names itself first.
+	var comm []byte
+	for deadline := time.Now().Add(10 * time.Second); string(comm) != "wazero-holder\n"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("its name is %q (%v)", comm, err)
+			break
+		}
+		comm, err = os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
+	}
 	// Neither what it reads nor a signal that interrupts it is an end.
 	if _, err := out.WriteString("x"); err != nil {
 		t.Fatal(err)
@@ -54,10 +63,6 @@ func TestSleepEndsWithItsInput(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("it ended too early: %v", err)
 	case <-time.After(100 * time.Millisecond):
-	}
-	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
-	if err != nil || string(comm) != "wazero-holder\n" {
-		t.Errorf("its name is %q (%v)", comm, err)
 	}
 	out.Close()
 	select {

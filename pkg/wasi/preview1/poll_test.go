@@ -258,10 +258,16 @@ func TestSignalsDoNotShortenAWait(t *testing.T) {
 func TestWaitingTakesNoTime(t *testing.T) {
 	reader := pipe(t, 1)
 	r := newRig(t, Config{Stdio: [3]int{reader[0], openFile(t, os.DevNull), openFile(t, os.DevNull)}})
-	before := cpuTime(t)
-	r.happens([]event{{userdata: 1}}, subscribeClock(1, clockMonotonic, 500*time.Millisecond, 0), subscribe(2, eventRead, 0))
-	if used := cpuTime(t) - before; used > 50*time.Millisecond {
-		t.Errorf("%v of CPU while it waited half a second", used)
+	for try := 1; ; try++ { // others in this process may have had something to do
+		before := cpuTime(t)
+		r.happens([]event{{userdata: 1}}, subscribeClock(1, clockMonotonic, 500*time.Millisecond, 0), subscribe(2, eventRead, 0))
+		used := cpuTime(t) - before
+		if used <= 50*time.Millisecond {
+			return
+		}
+		if try == 3 {
+			t.Fatalf("%v of CPU while it waited half a second", used)
+		}
 	}
 }
 
