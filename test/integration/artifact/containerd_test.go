@@ -1,8 +1,10 @@
 package artifact
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +110,20 @@ func (n *node) try(t *testing.T, id, image, platform string, command []string, o
 	status := (<-exit).ExitCode()
 	k.IO().Wait()
 	return outcome{stdout.String(), stderr.String(), status}, nil
+}
+
+// awaitLog waits for a line with all these texts in containerd's log, which what a shim
+// says reaches a moment later.
+func (n *node) awaitLog(t *testing.T, texts ...string) {
+	t.Helper()
+	testenv.Eventually(t, fmt.Sprintf("line with %q in containerd's log", texts), func() error {
+		for line := range strings.Lines(n.Log()) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+				return nil
+			}
+		}
+		return errors.New("none has all of them")
+	})
 }
 
 // run is try for what must work, and returns the output.

@@ -83,17 +83,8 @@ func startCRI(t *testing.T, version string) *kubelet {
 	config := isolated.CRIConfig(k.Dir, format) + fmt.Sprintf(plugin, k.Dir, pause) + documented(t, format)
 	must(t, os.WriteFile(filepath.Join(k.Dir, "config.toml"), []byte(config), 0o600))
 	k.Start(t)
-	k.ready(t)
+	k.crictl.Ready(t)
 	return k
-}
-
-// ready waits for the CRI plugin, which comes last.
-func (k *kubelet) ready(t *testing.T) {
-	t.Helper()
-	testenv.Eventually(t, "CRI", func() error {
-		_, err := k.try("pods")
-		return err
-	})
 }
 
 func (k *kubelet) try(args ...string) (string, error) { return k.crictl.Try(args...) }
@@ -238,7 +229,7 @@ func TestCRI(t *testing.T) {
 					}
 					k.Kill() // the shim holds no connection to it
 					k.Start(t)
-					k.ready(t)
+					k.crictl.Ready(t)
 				}
 			})
 			t.Run("index", func(t *testing.T) {
@@ -268,9 +259,10 @@ func TestCRI(t *testing.T) {
 				// The first one comes first in containerd's list. What newer versions
 				// call the image is what the pod does.
 				if version == testenv.Newest {
-					if out, status := p.run(t, "two", images[1], "/", "echo", "hi"); out != "hi" || status != 0 || !strings.Contains(k.Log(), "module=two") {
+					if out, status := p.run(t, "two", images[1], "/", "echo", "hi"); out != "hi" || status != 0 {
 						t.Errorf("%q, %d", out, status)
 					}
+					k.awaitLog(t, "module=two")
 				} else if _, err := p.create(t, "two", images[1], "/"); err == nil || !strings.Contains(err.Error(), "has the same configuration") {
 					t.Errorf("got %v", err)
 				}

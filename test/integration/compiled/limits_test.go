@@ -40,6 +40,7 @@ func TestSmallContainersRunLargeModules(t *testing.T) {
 				Opts: []oci.SpecOpts{oci.WithMemoryLimit(memory), oci.WithCPUCFS(quota, 100_000)},
 			})
 			status := k.ExitStatus(t)
+			k.IO().Wait() // all that it has printed
 			// The cgroup is there until Delete.
 			peak, cpu := used(t, c, "c")
 			s := started(t, c, "c")

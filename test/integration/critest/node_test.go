@@ -63,6 +63,7 @@ func startNode(t *testing.T) *testenv.Containerd {
 		registry.Push(t, img)
 	}
 	c.Start(t)
+	c.Crictl(t).Ready(t)
 	t.Cleanup(func() {
 		for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
 			found, _ := filepath.Glob(pattern)

@@ -130,8 +130,17 @@ type node struct {
 	crictl string
 }
 
-// start starts a containerd with a configuration and more at its end.
+// start starts a containerd with a configuration and more at its end, and waits for its
+// CRI.
 func start(t *testing.T, version string, format int, deliver delivery, more string) *node {
+	t.Helper()
+	n := launch(t, version, format, deliver, more)
+	n.Crictl(t).Ready(t)
+	return n
+}
+
+// launch is start for a configuration that the CRI need not be able to work with.
+func launch(t *testing.T, version string, format int, deliver delivery, more string) *node {
 	t.Helper()
 	n := &node{testenv.StartContainerd(t, version), filepath.Join(testenv.Tool(t, "cri-tools", "1.34.0"), "crictl")}
 	n.Stop()
@@ -260,7 +269,7 @@ func TestFeatures(t *testing.T) {
 func TestImportReplaces(t *testing.T) {
 	for _, version := range []string{"1.6.38", "1.7.35"} {
 		t.Run(version, func(t *testing.T) {
-			n := start(t, version, 2, dropped("containerd/config-v2.toml"), "")
+			n := launch(t, version, 2, dropped("containerd/config-v2.toml"), "")
 			config, err := exec.Command(filepath.Join(testenv.Tool(t, "containerd", version), "containerd"),
 				"--config", filepath.Join(n.Dir, "config.toml"), "config", "dump").Output()
 			must(t, err)
@@ -291,9 +300,12 @@ func TestOptions(t *testing.T) {
 			n := start(t, version, c.format, c.deliver, fmt.Sprintf(options, c.plugin))
 			n.importPause(t)
 			n.pod(t)
-			if log := n.Log(); !strings.Contains(log, "unknown runtime option cache_sise") {
-				t.Errorf("containerd's log has not the name of an unknown option:\n%s", log)
-			}
+			testenv.Eventually(t, "name of an unknown option in containerd's log", func() error {
+				if log := n.Log(); !strings.Contains(log, "unknown runtime option cache_sise") {
+					return fmt.Errorf("the log is\n%s", log)
+				}
+				return nil
+			})
 		})
 	}
 }

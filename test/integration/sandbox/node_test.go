@@ -60,6 +60,7 @@ func startNode(t *testing.T, version string) *node {
 	must(t, os.WriteFile(filepath.Join(n.Dir, "config.toml"), fmt.Appendf([]byte(isolated.CRIConfig(n.Dir, 3)), plugin, n.Dir, pauseImage, testenv.Runtime, plugins), 0o600))
 	must(t, isolated.MakeCgroups(n.Namespace))
 	n.Start(t)
+	n.crictl.Ready(t)
 	t.Cleanup(func() {
 		_, _ = n.try("rmp", "--all", "--force") // what a test that failed has left
 		testenv.Eventually(t, "removal of the pods' bundles", func() error {

@@ -82,6 +82,7 @@ func containerdKilled(t *testing.T, n *node) {
 	_, before := p.state(t)
 	n.Kill()
 	n.Start(t)
+	n.crictl.Ready(t)
 	if state, pid := p.state(t); state != "SANDBOX_READY" || pid != before {
 		t.Errorf("the pod is %s, its process %d, not %d", state, pid, before)
 	}

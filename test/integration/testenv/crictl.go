@@ -58,6 +58,16 @@ func (c *Crictl) Try(args ...string) (string, error) {
 	return strings.TrimSpace(stdout.String()), nil
 }
 
+// Ready waits for the CRI plugin, which comes last when a daemon starts: for a moment
+// it says that the server is not initialized yet.
+func (c *Crictl) Ready(t testing.TB) {
+	t.Helper()
+	Eventually(t, "CRI", func() error {
+		_, err := c.Try("pods")
+		return err
+	})
+}
+
 // Do is Try for what has to succeed.
 func (c *Crictl) Do(t testing.TB, args ...string) string {
 	t.Helper()

@@ -78,10 +78,7 @@ func TestPods(t *testing.T) {
 	must(t, isolated.MakeCgroups(c.Namespace))
 	c.Start(t)
 	crictl := c.Crictl(t)
-	testenv.Eventually(t, "CRI", func() error {
-		_, err := crictl.Try("pods")
-		return err
-	})
+	crictl.Ready(t)
 	archive := filepath.Join(t.TempDir(), "image.tar")
 	must(t, witness(t).WriteArchive(archive))
 	c.Ctr(t, "--namespace", "k8s.io", "images", "import", "--platform", witness(t).OSArch(), archive)
