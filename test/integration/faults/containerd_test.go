@@ -89,6 +89,11 @@ func killedDuringExec(t *testing.T, c *testenv.Containerd, s testenv.Spec, kill 
 			_ = p.Start(k.Context())
 		}
 	})
+	// The client's connection comes back when it tries again.
+	testenv.Eventually(t, "answer through the connection", func() error {
+		_, err := k.Status(k.Context())
+		return err
+	})
 	// The container itself has not noticed.
 	if r := k.Exec(t, "e2", multi, "echo", "alive"); r.Stdout != "alive\n" {
 		t.Errorf("exec after the restart: %+v", r)

@@ -43,9 +43,10 @@ containers:
 `)), name})
 	}
 	for _, s := range all {
-		s.Ready(t)
+		// All modules are compiled first.
+		s.ReadyWithin(t, testenv.CompileLimit)
 		if s.Serving != "" {
-			s.WaitLog(t, "app", s.Serving)
+			s.WaitLogWithin(t, testenv.CompileLimit, "app", s.Serving)
 		}
 		k.requireEndpoint(t, s.service, s.LivePod, true)
 	}
@@ -101,7 +102,8 @@ containers:
 		s.Delete(t)
 		took := (<-ended).Sub(k.signalled(t, id))
 		t.Logf("%v after SIGTERM", took.Round(time.Millisecond))
-		if took > testenv.Slow(time.Second) {
+		// Far from the 30 s after which SIGKILL comes, also on a machine that is busy.
+		if took > testenv.Slow(5*time.Second) {
 			t.Errorf("it ended %v after SIGTERM", took)
 		}
 	})

@@ -136,10 +136,11 @@ containers:
 	k.RequireClean(t)
 }
 
+// deleteAll deletes pods at once, of which each may have to wait for all the others.
 func deleteAll(t *testing.T, pods []*testenv.LivePod) {
 	var all sync.WaitGroup
 	for _, p := range pods {
-		all.Go(func() { p.Delete(t) })
+		all.Go(func() { p.DeleteWithin(t, testenv.Slow(3*time.Minute)) })
 	}
 	all.Wait()
 }

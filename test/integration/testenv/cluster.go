@@ -76,6 +76,7 @@ func StartCluster(t testing.TB, images ...Image) *Cluster {
 	k.writeFiles(t)
 	k.startControlPlane(t, etcd)
 	imported := make(chan struct{})
+	t.Cleanup(func() { <-imported }) // it must not fail a test that is over
 	go func() {
 		defer close(imported)
 		for _, img := range images {

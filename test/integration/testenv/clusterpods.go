@@ -161,8 +161,13 @@ func (p *LivePod) Get(t testing.TB) *Pod {
 // Until waits until the pod is as check wants it, and returns it.
 func (p *LivePod) Until(t testing.TB, what string, check func(*Pod) bool) *Pod {
 	t.Helper()
+	return p.untilWithin(t, limit, what, check)
+}
+
+func (p *LivePod) untilWithin(t testing.TB, limit time.Duration, what string, check func(*Pod) bool) *Pod {
+	t.Helper()
 	var pod Pod
-	Eventually(t, what+" of pod "+p.Name, func() error {
+	EventuallyWithin(t, limit, what+" of pod "+p.Name, func() error {
 		pod = Pod{}
 		if err := p.k.api.get(p.Path(), &pod); err != nil {
 			return err
@@ -178,7 +183,13 @@ func (p *LivePod) Until(t testing.TB, what string, check func(*Pod) bool) *Pod {
 // Ready waits until the pod is ready.
 func (p *LivePod) Ready(t testing.TB) *Pod {
 	t.Helper()
-	return p.Until(t, "readiness", func(pod *Pod) bool { return pod.Is("Ready") })
+	return p.ReadyWithin(t, limit)
+}
+
+// ReadyWithin is Ready with a limit of its own.
+func (p *LivePod) ReadyWithin(t testing.TB, limit time.Duration) *Pod {
+	t.Helper()
+	return p.untilWithin(t, limit, "readiness", func(pod *Pod) bool { return pod.Is("Ready") })
 }
 
 // Phase waits for a phase, like Succeeded.
@@ -196,7 +207,13 @@ func (p *LivePod) Logs(t testing.TB, container string, flags ...string) string {
 // WaitLog waits until a container has printed text.
 func (p *LivePod) WaitLog(t testing.TB, container, text string) {
 	t.Helper()
-	Eventually(t, fmt.Sprintf("output %q", text), func() error {
+	p.WaitLogWithin(t, limit, container, text)
+}
+
+// WaitLogWithin is WaitLog with a limit of its own.
+func (p *LivePod) WaitLogWithin(t testing.TB, limit time.Duration, container, text string) {
+	t.Helper()
+	EventuallyWithin(t, limit, fmt.Sprintf("output %q", text), func() error {
 		logs, err := p.k.Read(p.Path() + "/log?container=" + container)
 		if err == nil && !strings.Contains(logs, text) {
 			err = fmt.Errorf("the log is %q", logs)
@@ -226,6 +243,12 @@ func (p *LivePod) Output(t testing.TB, container string, args ...string) string 
 // took; a pod that is not there any more is no error.
 func (p *LivePod) Delete(t testing.TB) time.Duration {
 	t.Helper()
+	return p.DeleteWithin(t, Slow(time.Minute))
+}
+
+// DeleteWithin is Delete with a limit of its own.
+func (p *LivePod) DeleteWithin(t testing.TB, limit time.Duration) time.Duration {
+	t.Helper()
 	begin := time.Now()
 	if err := p.k.api.send("DELETE", p.Path(), "", nil); isNotFound(err) {
 		return 0
@@ -238,8 +261,8 @@ func (p *LivePod) Delete(t testing.TB) time.Duration {
 		if isNotFound(err) {
 			return time.Since(begin)
 		}
-		if time.Since(begin) > Slow(time.Minute) {
-			t.Errorf("pod %s has not gone within a minute (%v)", p.Name, err)
+		if time.Since(begin) > limit {
+			t.Errorf("pod %s has not gone within %s (%v)", p.Name, limit, err)
 			_ = p.k.api.send("DELETE", p.Path(), "gracePeriodSeconds: 0", nil)
 			return time.Since(begin)
 		}
