@@ -109,18 +109,29 @@ func (s *Streams) look(o *output) (there, gone bool) {
 	var err error
 	s.alone(func() { err = o.probe() })
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		o.letEnd() // for one that came before
+		return false, true
 	case err != nil:
 		o.seen = time.Time{}
-		return false, errors.Is(err, fs.ErrNotExist)
+		return false, false
 	case o.seen.IsZero():
 		o.seen = time.Now()
 		return false, false
 	case time.Since(o.seen) < sureAfter:
 		return false, false
 	}
-	unix.Close(o.linger)
-	o.linger, o.met, o.seen = -1, true, time.Time{}
+	o.met = true
+	o.letEnd()
 	return true, false
+}
+
+// letEnd has the reader find the end.
+func (o *output) letEnd() {
+	if o.linger >= 0 {
+		unix.Close(o.linger)
+	}
+	o.linger, o.seen = -1, time.Time{}
 }
 
 // probe returns nil if there is another reader: without one a FIFO cannot be opened for
@@ -185,6 +196,7 @@ func (s *Streams) lastLooks() (late []*output) {
 		wait := false
 		for _, o := range s.outputs {
 			if o.met && o.empty() {
+				o.letEnd()
 				continue
 			}
 			knew := o.met

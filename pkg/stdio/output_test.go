@@ -219,3 +219,27 @@ func TestNoChildPassesForAReader(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestReaderThatReadsWhileItIsLookedFor finds the end, whenever it reads.
+func TestReaderThatReadsWhileItIsLookedFor(t *testing.T) {
+	t.Parallel()
+	for i := range 200 {
+		out := mkfifo(t, "out")
+		reader, err := openFlags(out, unix.O_RDONLY|unix.O_NONBLOCK)
+		must(t, err)
+		s := open(t, Config{Stdout: out})
+		ends := make(chan struct{})
+		go func() {
+			defer close(ends)
+			ended(t, s, "last words")
+		}()
+		time.Sleep(time.Duration(i) * 20 * time.Microsecond)
+		must(t, reader.SetReadDeadline(time.Now().Add(patience)))
+		if data, err := io.ReadAll(reader); err != nil || string(data) != "last words" {
+			t.Fatalf("%d: %q, %v", i, data, err)
+		}
+		<-ends
+		reader.Close()
+		s.Close()
+	}
+}

@@ -20,7 +20,7 @@ import (
 )
 
 // limit for one thing to happen. It is generous because CI has two slow CPUs.
-var limit = Slow(30 * time.Second)
+var limit = Slow(time.Minute)
 
 // Spec says what to run.
 type Spec struct {
