@@ -88,7 +88,8 @@ func leaveShim(ctx context.Context, dir bundle.Dir, id string) {
 // dismiss tells a living shim that containerd has given the container up: it
 // forgets the container, which cleanup has killed, and goes if it was the last.
 // The shim may never have had it, if start was the last that containerd did. One that
-// goes has its last events to bring to containerd, for which dismiss waits a moment.
+// goes has its last events to bring to containerd, for which dismiss waits with what is
+// left of its time.
 func dismiss(ctx context.Context, socket, id string) {
 	ctx, cancel := context.WithTimeout(ctx, dismissTimeout)
 	defer cancel()
@@ -111,7 +112,8 @@ func dismiss(ctx context.Context, socket, id string) {
 	_ = rpc.Call(ctx, client, taskapi.ServiceV2, "Shutdown", &taskapi.ShutdownRequest{ID: id}, &wire.Empty{})
 	if _, err := os.Lstat(socket); errors.Is(err, fs.ErrNotExist) && daemon >= 0 { // it goes
 		client.Close()
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(daemon), Events: unix.POLLIN}}, int(dismissTimeout.Milliseconds()))
+		end, _ := ctx.Deadline()
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(daemon), Events: unix.POLLIN}}, int(max(0, time.Until(end)).Milliseconds()))
 	}
 }
 
