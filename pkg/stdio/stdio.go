@@ -34,6 +34,8 @@ type Config struct {
 	// Alone calls f while none of this process's children is on its way to its program,
 	// with copies of all descriptors; nil if there are none.
 	Alone func(f func())
+	// Warn is told what is wrong with a file that output is appended to; it may be nil.
+	Warn func(error)
 }
 
 // Streams are the open streams of one process.
@@ -133,7 +135,7 @@ func (s *Streams) Ended() {
 	s.awaitReaders()
 }
 
-// Close gives everything back. With a terminal or a logging program it waits,
+// Close gives everything back. With a terminal, a file or a logging program it waits,
 // for a bounded time, until all output has arrived.
 func (s *Streams) Close() {
 	closeAll(&s.in, &s.out, &s.err)
@@ -150,7 +152,7 @@ func (s *Streams) Close() {
 		s.logger.close()
 	}
 	for _, r := range s.relays {
-		r.flush()
+		r.drain()
 	}
 	s.mu.Lock()
 	if !s.closed {

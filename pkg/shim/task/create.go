@@ -174,6 +174,7 @@ func (s *Service) streams(p *process, user oci.User) stdio.Config {
 		ContainerID: p.container.id, Namespace: s.Namespace,
 		UID: int(user.UID), GID: int(user.GID),
 		Start: s.StartLogger, Alone: s.Alone,
+		Warn: func(err error) { s.logger(p.container.id).WithError(err).Warn("the output of " + p.String()) },
 	}
 }
 
