@@ -11,8 +11,13 @@ import (
 	"time"
 )
 
-// lull is how long an instance writes nothing before what it has written is sent.
-const lull = 5 * time.Millisecond
+const (
+	// lull is how long an instance writes nothing before what it has written is sent.
+	lull = 5 * time.Millisecond
+	// headerPause is how long an answer without a body waits for the end of its program,
+	// after which the connection can be used again.
+	headerPause = 200 * time.Millisecond
+)
 
 // sender sends an answer while it is being written. It holds back the beginning for a
 // moment: short answers have a length then, and one of an instance that traps is taken
@@ -28,6 +33,9 @@ type sender struct {
 
 // send sends the header, and what follows in r.
 func (s *sender) send(r io.Reader) error {
+	if s.headerOnly() {
+		return s.sendHeader()
+	}
 	buffer := make([]byte, 0, bufferSize)
 	for {
 		n, err := s.fill(r, buffer)
@@ -35,8 +43,6 @@ func (s *sender) send(r io.Reader) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return s.finish(buffer)
-		case errors.Is(err, errSilent) && s.complete:
-			return nil
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return s.failed(err, s.begun)
 		}
@@ -67,21 +73,12 @@ func (s *sender) write(b []byte, flush bool) error {
 		s.begun = true
 		maps.Copy(s.w.Header(), s.answer.header)
 		s.begins()
-		if flush && s.headerOnly() {
-			// The client has its answer, and should not wait here with its next request for
-			// the end of a program of which it knows nothing. When it leaves, the program
-			// is told.
-			s.w.Header().Set("Connection", "close")
-		}
 		s.w.WriteHeader(s.answer.status)
 		if s.endless = flush && s.endsWithConnection(); s.endless {
 			s.conn().setResets(true)
 		}
 	}
 	s.count += int64(len(b))
-	if s.headerOnly() {
-		return s.writeNothing(flush)
-	}
 	if _, err := s.w.Write(b); errors.Is(err, http.ErrContentLength) {
 		return s.failed(errors.New("its answer is longer than it says"), true)
 	} else if err != nil {
@@ -100,23 +97,47 @@ func (s *sender) endsWithConnection() bool {
 	return !s.r.ProtoAtLeast(1, 1) && s.answer.header.Get("Content-Length") == "" && !s.headerOnly()
 }
 
+// sendHeader sends an answer that has no body. One that would have one, or that the client
+// has already, does not wait for long for the end of its program: with 204 that is the
+// news.
+func (s *sender) sendHeader() error {
+	early := s.answer.status != http.StatusNoContent
+	begin := time.Now()
+	unwanted := make([]byte, headerBuffer)
+	for {
+		most := forever
+		if early && !s.complete {
+			most = max(headerPause-time.Since(begin), 0)
+		}
+		_, err := s.read(unwanted, most)
+		switch {
+		case errors.Is(err, io.EOF):
+			return s.finish(nil)
+		case errors.Is(err, errSilent) && s.complete:
+			return nil
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return s.failed(err, s.begun)
+		case early && !s.complete && time.Since(begin) >= headerPause:
+			if err := s.headerIsAll(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// headerIsAll sends the header while the program goes on. From then on nothing happens for
+// the client any more: what the program writes does not let it go on.
+func (s *sender) headerIsAll() error {
+	s.complete = true
+	// The client should not wait here with its next request for the end of a program of
+	// which it knows nothing. When it leaves, the program is told.
+	s.w.Header().Set("Connection", "close")
+	return s.write(nil, true)
+}
+
 // headerOnly tells that the answer has no body, whatever the program writes.
 func (s *sender) headerOnly() bool {
 	return s.target.method == http.MethodHead || bodiless(s.answer.status)
-}
-
-// writeNothing sends the header. From then on nothing happens for the client any more:
-// what the program writes does not let it go on.
-func (s *sender) writeNothing(flush bool) error {
-	if !flush || s.complete {
-		return nil
-	}
-	s.touch()
-	s.complete = true
-	if s.client.Flush() != nil {
-		return errGone
-	}
-	return nil
 }
 
 // finish sends the rest, if the instance has ended well.

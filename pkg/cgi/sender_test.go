@@ -37,7 +37,7 @@ func TestAnswersWithoutABodyNeedNoEnd(t *testing.T) {
 	}{
 		"HEAD, leaves":     {"HEAD", "Content-Type: text/plain\n\n", time.Hour, true},
 		"HEAD, waits":      {"HEAD", "Content-Type: text/plain\n\n", time.Second, false},
-		"204, leaves":      {"GET", "Status: 204\n\n", time.Hour, true},
+		"304, leaves":      {"GET", "Status: 304\n\n", time.Hour, true},
 		"304, waits":       {"GET", "Status: 304\n\n", time.Second, false},
 		"HEAD with length": {"HEAD", "Content-Type: text/plain\nContent-Length: 3\n\n", time.Second, false},
 	} {
@@ -65,6 +65,43 @@ func TestAnswersWithoutABodyNeedNoEnd(t *testing.T) {
 			case <-ended:
 			case <-time.After(enough):
 				t.Error("the program goes on")
+			}
+		})
+	}
+}
+
+// TestAnswersWithoutABodyLeaveTheConnection to the next request, if their programs end
+// soon, or with 204 at any time: who asks for something to be done waits until it is.
+func TestAnswersWithoutABodyLeaveTheConnection(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		method, text string
+		rest         int
+	}{
+		"HEAD":         {"HEAD", "Content-Type: text/plain\n\n" + half, 0},
+		"304":          {"GET", "Status: 304\n\n", 0},
+		"204":          {"GET", "Status: 204\n\n", 0},
+		"204, at work": {"GET", "Status: 204\n\n", 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := listen(t, "tcp")
+			serve(t, l, script(func(_ []string, _, stdout *os.File) (int, error) {
+				_, err := fmt.Fprint(stdout, tc.text)
+				for range tc.rest { // each is a sign of life
+					time.Sleep(headerPause)
+					fmt.Fprint(stdout, "x")
+				}
+				return 0, err
+			}), func(s *server) { s.Patience = 5 * headerPause })
+			c := dial(t, l)
+			r := bufio.NewReader(c)
+			for range 2 {
+				fmt.Fprintf(c, "%s / HTTP/1.1\r\nHost: x\r\n\r\n", tc.method)
+				answer, err := http.ReadResponse(r, &http.Request{Method: tc.method})
+				if err != nil || answer.Close {
+					t.Fatalf("%+v, %v", answer, err)
+				}
 			}
 		})
 	}
